@@ -1,0 +1,46 @@
+"""Why work could not be done. The class name is the execution's ``error``: ``Retry`` in the state machine matches it.
+
+Messages become the execution's ``cause`` and go to the log: no token, no credential, no text from a pull request.
+"""
+
+from __future__ import annotations
+
+
+class WorkError(Exception):
+    """Base of the errors that end a task as failed."""
+
+
+class UnknownAction(WorkError):
+    """No module of this name in processor/actions."""
+
+
+class InvalidJob(WorkError):
+    """The event does not satisfy the contract; the message names the fields."""
+
+
+class DeadlineExceeded(WorkError):
+    """The function's time was nearly up before the work was done."""
+
+
+class TaskClosed(WorkError):
+    """The execution no longer waits for this attempt (timed out, aborted, or completed by another)."""
+
+
+class GitHubUnavailable(WorkError):
+    """GitHub did not answer, or answered 5xx. Worth another attempt."""
+
+
+class GitHubRateLimited(WorkError):
+    """GitHub's primary or secondary rate limit. Worth another attempt, later."""
+
+
+class GitHubRefused(WorkError):
+    """GitHub answered 4xx: credential, permission, or the pull request is gone. Another attempt answers the same."""
+
+
+class ArtifactStoreUnavailable(WorkError):
+    """The artifact bucket did not take or give an object. Worth another attempt."""
+
+
+class OutcomeTooLarge(WorkError):
+    """An action produced more artifact metadata than an execution's output may carry."""

@@ -1,0 +1,60 @@
+"""What an action gets and what it gives back: the seam between the processor and its actions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
+
+from shared.job import Conclusion, Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from processor.artifacts import ArtifactStore
+    from processor.github import PullRequestClient
+    from shared.job import Job
+
+
+class Result(Contract):
+    """What an action found. The processor adds the job's identity and the duration, and that is the outcome."""
+
+    conclusion: Conclusion
+    summary: str = Field(max_length=1024)
+    details_url: str | None = None
+    artifacts: dict[str, Any] = Field(default_factory=dict)
+
+
+class Work(Protocol):
+    """One running piece of work, as its action sees it."""
+
+    @property
+    def github(self) -> PullRequestClient:
+        """GitHub, bound to the job's repository and pull request."""
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The artifact bucket."""
+
+    @property
+    def checkpoint(self) -> Callable[[], None]:
+        """Call it between steps and inside long loops, at least every few seconds of work.
+
+        Raises ``DeadlineExceeded`` when the function's time is nearly up and ``TaskClosed`` when the execution no
+        longer waits for this attempt. Let both pass.
+        """
+
+
+class Action(Protocol):
+    """The interface of a module in ``processor.actions``."""
+
+    TRIGGERS: dict[str, tuple[str, ...]]
+    """GitHub event -> values of the payload's ``action`` that start this action. A literal: the build reads it
+    without importing the module (processor/triggers.py)."""
+
+    def run(self, job: Job, work: Work) -> Result:
+        """Do the work.
+
+        Raises:
+            processor.errors.WorkError: when the work could not be done; its class name is the execution's error.
+        """

@@ -1,0 +1,1 @@
+"""The dispatch: hands job and task token to the processor and returns."""
