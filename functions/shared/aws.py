@@ -1,0 +1,64 @@
+"""AWS clients: one session for all of a function's clients, every call bounded in time and attempts."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Literal, overload
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_lambda.client import LambdaClient
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+# Seconds and attempts. The webhook makes at most two calls on its way and GitHub waits 10 s for the answer, so one
+# call, retried once, has to be over well within half of that in the usual failures (refused, 5xx, throttled).
+CONNECT_TIMEOUT = 1.0
+READ_TIMEOUT = 3.0
+TOTAL_ATTEMPTS = 3
+
+
+@cache
+def _session() -> boto3.session.Session:
+    # A second session costs as much as the first one: it parses botocore's service data again.
+    return boto3.session.Session()
+
+
+@overload
+def client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
+@overload
+def client(service: Literal["lambda"]) -> LambdaClient: ...
+@overload
+def client(service: Literal["s3"], *, read_timeout: float = ...) -> S3Client: ...
+@overload
+def client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+@overload
+def client(service: Literal["stepfunctions"]) -> SFNClient: ...
+@cache
+def client(service: str, *, read_timeout: float = READ_TIMEOUT) -> object:
+    """The function's client for a service, made once.
+
+    Args:
+        service: botocore's service name.
+        read_timeout: seconds to wait for bytes of an answer; raise it for uploads.
+    """
+    return _session().client(  # type: ignore[call-overload]
+        service,
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS},
+            # The embedded AWS answers on one loopback address; on AWS this is what S3 recommends anyway.
+            s3={"addressing_style": "virtual" if _on_aws() else "path"},
+        ),
+    )
+
+
+def _on_aws() -> bool:
+    import os
+
+    return "AWS_ENDPOINT_URL" not in os.environ

@@ -1,0 +1,44 @@
+"""Settings from the environment. Read once, when a function starts; everything that is wrong is reported together."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ConfigurationError(RuntimeError):
+    """The function's environment is incomplete or wrong; the message names every variable concerned."""
+
+
+class Settings:
+    """Reads variables and collects what is wrong with them; ``check`` raises it all at once.
+
+    Values never appear in the error: a variable may hold a secret by mistake.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._problems: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """The variable's value; a missing or empty one without a default is a problem."""
+        value = self._environ.get(name) or default
+        if not value:
+            self._problems.append(f"{name} is not set")
+            return ""
+        return value
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """The variable as a positive integer."""
+        text = self.text(name, None if default is None else str(default))
+        if text and (not text.isdecimal() or int(text) < 1):
+            self._problems.append(f"{name} is not a positive whole number")
+        return int(text) if text.isdecimal() else 0
+
+    def check(self) -> None:
+        """Raises ConfigurationError when any variable read so far was missing or wrong."""
+        if self._problems:
+            raise ConfigurationError("; ".join(self._problems))

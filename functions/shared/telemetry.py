@@ -1,0 +1,109 @@
+"""Logs, metrics and traces. The only module that knows how they are made.
+
+Tracing sits behind this module because the X-Ray SDK takes no releases after 2027-02-25 and its successor in Powertools
+is still being discussed: the day it changes, it changes here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from shared.job import Job
+
+NAMESPACE = "Pullback"
+
+
+class Metric(Enum):
+    """The catalogue: every metric that a handler may emit, with its unit and meaning.
+
+    All have the one dimension ``service``: one alarm matches exactly one set of dimensions, and a pull request, a
+    delivery or a token is never one.
+    """
+
+    DELIVERY_RECEIVED = "DeliveryReceived", MetricUnit.Count, "webhook calls, whatever came of them"
+    DELIVERY_STARTED = "DeliveryStarted", MetricUnit.Count, "deliveries that started an execution"
+    DELIVERY_DUPLICATE = "DeliveryDuplicate", MetricUnit.Count, "deliveries whose execution runs or has succeeded"
+    DELIVERY_RESTARTED = "DeliveryRestarted", MetricUnit.Count, "redeliveries that started a new attempt"
+    DELIVERY_IGNORED = "DeliveryIgnored", MetricUnit.Count, "deliveries that trigger nothing, pings among them"
+    DELIVERY_REJECTED = "DeliveryRejected", MetricUnit.Count, "deliveries answered 4xx"
+    DELIVERY_UNAVAILABLE = "DeliveryUnavailable", MetricUnit.Count, "deliveries answered 503"
+    SIGNATURE_INVALID = "SignatureInvalid", MetricUnit.Count, "missing, malformed or wrong signatures"
+    SECRET_REFRESHED = "SecretRefreshed", MetricUnit.Count, "webhook secret read again after a mismatch"
+    TASK_DISPATCHED = "TaskDispatched", MetricUnit.Count, "processor invocations accepted by Lambda"
+    DUPLICATE_ATTEMPT = "DuplicateAttempt", MetricUnit.Count, "events whose task token is being worked on already"
+    WORK_SUCCEEDED = "WorkSucceeded", MetricUnit.Count, "work that ended with an outcome, whatever its conclusion"
+    WORK_FAILED = "WorkFailed", MetricUnit.Count, "work that could not be done"
+    WORK_DURATION = "WorkDuration", MetricUnit.Milliseconds, "time an action took"
+    HEARTBEAT_SENT = "HeartbeatSent", MetricUnit.Count, "heartbeats that Step Functions accepted"
+    HEARTBEAT_LOST = "HeartbeatLost", MetricUnit.Count, "heartbeats that did not get through"
+    CALLBACK_REFUSED = "CallbackRefused", MetricUnit.Count, "callbacks for a task that is closed already"
+
+    def __init__(self, label: str, unit: MetricUnit, meaning: str) -> None:
+        self.label = label
+        self.unit = unit
+        self.meaning = meaning
+
+
+def fingerprint(token: str) -> str:
+    """What may be shown of a task token: the first 12 hex digits of its SHA-256."""
+    return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
+class Telemetry:
+    """Logger, metrics and tracer of one function.
+
+    Args:
+        service: the function's name in logs, metrics (dimension ``service``) and traces (annotation ``Service``).
+    """
+
+    def __init__(self, service: str) -> None:
+        self.log = Logger(service=service)
+        self._metrics = Metrics(service=service, namespace=NAMESPACE)
+        # Only botocore: patching all that is installed costs start-up, and would trace GitHub's URLs.
+        self._tracer = Tracer(service=service, patch_modules=["botocore"])
+
+    def handler(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorates a Lambda handler.
+
+        No event and no response is ever logged or traced: a task event holds the token. Keys bound while handling
+        one event are cleared before the next one.
+        """
+
+        @self.log.inject_lambda_context(clear_state=True, log_event=False)
+        @self._metrics.log_metrics(capture_cold_start_metric=True)
+        @self._tracer.capture_lambda_handler(capture_response=False)
+        @functools.wraps(function)
+        def instrumented(event: Any, context: LambdaContext) -> Any:
+            return function(event, context)
+
+        return instrumented  # type: ignore[no-any-return]
+
+    def count(self, metric: Metric, value: float = 1) -> None:
+        """Adds to a metric; flushed when the handler ends, also when it raises."""
+        self._metrics.add_metric(name=metric.label, unit=metric.unit, value=value)
+
+    def bind(self, job: Job, *, execution: str | None = None, token: str | None = None) -> None:
+        """Ties every further log line, and the trace, to a job."""
+        keys: dict[str, str | int] = job.log_keys()
+        if execution:
+            keys["execution"] = execution
+        if token:
+            keys["token_fingerprint"] = fingerprint(token)
+        self.log.append_keys(**keys)
+        for name in ("delivery_id", "repository", "pull_request", "action"):
+            self.annotate(name, keys[name])
+
+    def annotate(self, key: str, value: str | float) -> None:
+        """Adds an indexed annotation to the trace."""
+        self._tracer.put_annotation(key, value)

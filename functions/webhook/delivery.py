@@ -1,0 +1,98 @@
+"""One webhook call: its headers and its raw body."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.job import DELIVERY_ID_PATTERN
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+
+class Rejected(Exception):
+    """The delivery cannot be accepted.
+
+    Args:
+        status: the HTTP status, 4xx.
+        result: the stable word of the answer.
+        message: what to do about it; quotes nothing of the delivery.
+        field: the header or body field concerned.
+    """
+
+    def __init__(self, status: int, result: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.result = result
+        self.message = message
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A delivery as it arrived; nothing in it is verified yet."""
+
+    id: str | None
+    event: str | None
+    signature: str | None
+    body: bytes
+
+    @classmethod
+    def read(cls, request: APIGatewayProxyEvent, *, max_body_bytes: int) -> Delivery:
+        """Takes a delivery out of API Gateway's event.
+
+        Raises:
+            Rejected: the body is too large, is not declared as JSON, or is not what its encoding says.
+        """
+        headers = request.headers
+        body = _body(request, max_body_bytes)
+        media_type = (headers.get("content-type") or "").split(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise Rejected(
+                415,
+                "unsupported",
+                "choose the content type application/json in the webhook's settings; GitHub's API defaults to form",
+                "content-type",
+            )
+        return cls(
+            id=headers.get("x-github-delivery"),
+            event=headers.get("x-github-event"),
+            signature=headers.get("x-hub-signature-256"),
+            body=body,
+        )
+
+    def identity(self) -> tuple[str, str]:
+        """Delivery id and event.
+
+        Raises:
+            Rejected: a header is missing or malformed.
+        """
+        if not self.event:
+            raise Rejected(400, "invalid", "the header is missing", "x-github-event")
+        if not self.id or not re.fullmatch(DELIVERY_ID_PATTERN, self.id):
+            raise Rejected(400, "invalid", "the header is missing or is not a delivery id", "x-github-delivery")
+        return self.id, self.event
+
+
+def _body(request: APIGatewayProxyEvent, max_body_bytes: int) -> bytes:
+    text = request.body or ""
+    # Before any decoding: four characters of base64 hold three bytes, and no character is less than one byte.
+    too_long = len(text) * 3 // 4 - 2 > max_body_bytes if request.is_base64_encoded else len(text) > max_body_bytes
+    body = b"" if too_long else _decoded(text, is_base64=request.is_base64_encoded)
+    if too_long or len(body) > max_body_bytes:
+        raise Rejected(413, "too_large", f"the body is larger than {max_body_bytes} bytes", "body")
+    return body
+
+
+def _decoded(text: str, *, is_base64: bool) -> bytes:
+    if not is_base64:
+        # A lone surrogate cannot come from GitHub, but may come from anybody; it must fail at the signature.
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Rejected(400, "invalid", "the body is not valid base64", "body") from None

@@ -1,0 +1,105 @@
+"""Starts one execution for a delivery, or finds the one that it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+    from shared.job import Job
+
+ATTEMPT_LIMIT = 10
+"""Executions that the redeliveries of one delivery may start."""
+
+# Step Functions answers the same name and input with the running execution, as if it had been started now. Its start
+# date tells them apart; the two clocks may differ by this much.
+CLOCK_TOLERANCE = timedelta(milliseconds=500)
+
+
+class ExecutionsUnavailable(Exception):
+    """Step Functions could not be asked, or refused for a reason that is not the delivery's."""
+
+
+class AttemptsExhausted(Exception):
+    """All attempts that redeliveries may start have failed."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What came of a delivery: the word of the answer, and the execution's name and ARN."""
+
+    result: Literal["started", "duplicate", "restarted"]
+    name: str
+    arn: str
+
+
+class Executions:
+    """The executions of the state machine.
+
+    Args:
+        state_machine_arn: the machine to start.
+        stepfunctions: the client to use.
+        now: the current time, with time zone.
+    """
+
+    def __init__(
+        self,
+        state_machine_arn: str,
+        stepfunctions: SFNClient,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._state_machine_arn = state_machine_arn
+        self._stepfunctions = stepfunctions
+        self._now = now
+
+    def start(self, job: Job) -> Start:
+        """Starts the job's execution, named after its delivery.
+
+        The name makes it happen once: of a running or succeeded execution a redelivery is a duplicate. One that
+        failed, timed out or was aborted gets a new attempt, named after the first with a number behind it.
+
+        Raises:
+            ExecutionsUnavailable: nothing was started as far as anybody knows; the same delivery may come again.
+            AttemptsExhausted: ATTEMPT_LIMIT executions of this delivery have ended without success.
+        """
+        try:
+            for attempt in range(1, ATTEMPT_LIMIT + 1):
+                name = job.delivery_id if attempt == 1 else f"{job.delivery_id}-{attempt}"
+                found = self._start_or_find(name, job.to_json())
+                if found is None:
+                    continue
+                is_new, arn = found
+                result: Literal["started", "duplicate", "restarted"] = "duplicate"
+                if is_new:
+                    result = "started" if attempt == 1 else "restarted"
+                return Start(result, name, arn)
+        except (ClientError, BotoCoreError) as error:
+            raise ExecutionsUnavailable(_code(error)) from error
+        raise AttemptsExhausted
+
+    def _start_or_find(self, name: str, job: str) -> tuple[bool, str] | None:
+        """Whether the execution of this name is new, and its ARN; None when it has ended without success."""
+        asked_at = self._now()
+        try:
+            started = self._stepfunctions.start_execution(
+                stateMachineArn=self._state_machine_arn, name=name, input=job
+            )
+        except self._stepfunctions.exceptions.ExecutionAlreadyExists:
+            arn = self._execution_arn(name)
+            status = self._stepfunctions.describe_execution(executionArn=arn)["status"]
+            return (False, arn) if status in ("RUNNING", "SUCCEEDED", "PENDING_REDRIVE") else None
+        return started["startDate"] >= asked_at - CLOCK_TOLERANCE, started["executionArn"]
+
+    def _execution_arn(self, name: str) -> str:
+        return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

@@ -1,0 +1,125 @@
+"""Lambda handler behind ``POST /webhook``: verifies a delivery, projects it to a job, starts its execution."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, event_source
+
+from shared.aws import client
+from shared.settings import Settings
+from shared.telemetry import Metric, Telemetry
+from webhook.delivery import Delivery, Rejected
+from webhook.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
+from webhook.projection import decode, payload_action, project
+from webhook.secret import SecretUnavailable, WebhookSecret
+from webhook.signature import is_valid
+from webhook.triggers import Triggers
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+RETRY_AFTER_SECONDS = 60
+
+settings = Settings()
+_state_machine_arn = settings.text("STATE_MACHINE_ARN")
+_secret_name = settings.text("WEBHOOK_SECRET_ARN")
+MAX_BODY_BYTES = settings.number("MAX_BODY_BYTES", default=5_000_000)
+settings.check()
+
+telemetry = Telemetry("webhook")
+triggers = Triggers.load()
+secret = WebhookSecret(_secret_name, client("secretsmanager"))
+executions = Executions(_state_machine_arn, client("stepfunctions"))
+
+_COUNTED_AS = {
+    "started": Metric.DELIVERY_STARTED,
+    "duplicate": Metric.DELIVERY_DUPLICATE,
+    "restarted": Metric.DELIVERY_RESTARTED,
+}
+
+
+@telemetry.handler
+@event_source(data_class=APIGatewayProxyEvent)
+def lambda_handler(event: APIGatewayProxyEvent, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+    """Answers one delivery; README.md lists the answers."""
+    telemetry.count(Metric.DELIVERY_RECEIVED)
+    try:
+        return receive(Delivery.read(event, max_body_bytes=MAX_BODY_BYTES))
+    except Rejected as rejected:
+        telemetry.count(Metric.DELIVERY_REJECTED)
+        telemetry.log.warning("delivery rejected", status=rejected.status, result=rejected.result, field=rejected.field)
+        return answer(rejected.status, rejected.result, message=rejected.message, field=rejected.field)
+    except (SecretUnavailable, ExecutionsUnavailable) as error:
+        telemetry.count(Metric.DELIVERY_UNAVAILABLE)
+        telemetry.log.exception("delivery not taken", error=type(error).__name__)
+        return answer(
+            503,
+            "unavailable",
+            message="nothing was started; deliver again later",
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+
+
+def receive(delivery: Delivery) -> dict[str, Any]:
+    """The answer to a delivery that was read.
+
+    Raises:
+        Rejected: it is answered 4xx.
+        SecretUnavailable, ExecutionsUnavailable: it is answered 503.
+    """
+    verify(delivery)
+    delivery_id, event = delivery.identity()
+    telemetry.log.append_keys(delivery_id=delivery_id, github_event=event)
+    telemetry.annotate("delivery_id", delivery_id)
+    if event == "ping":
+        telemetry.count(Metric.DELIVERY_IGNORED)
+        telemetry.log.info("ping answered")
+        return answer(200, "pong")
+    payload = decode(delivery.body)
+    if not triggers.has_event(event):
+        return ignored("no action is triggered by this event")
+    action = triggers.action_for(event, payload_action(payload))
+    if action is None:
+        return ignored("no action is triggered by this action of the event")
+
+    job = project(payload, action=action, delivery_id=delivery_id)
+    telemetry.bind(job)
+    try:
+        start = executions.start(job)
+    except AttemptsExhausted:
+        raise Rejected(409, "exhausted", "every attempt at this delivery has failed; push again") from None
+    telemetry.count(_COUNTED_AS[start.result])
+    telemetry.log.info("delivery accepted", result=start.result, execution=start.name)
+    return answer(200 if start.result == "duplicate" else 202, start.result, execution=start.name)
+
+
+def verify(delivery: Delivery) -> None:
+    """Raises Rejected, 401, unless the delivery is signed with a valid secret."""
+    if is_valid(delivery.body, delivery.signature, secret.versions()):
+        return
+    # The secret may have been rotated since it was cached.
+    if delivery.signature and secret.may_refresh():
+        telemetry.count(Metric.SECRET_REFRESHED)
+        if is_valid(delivery.body, delivery.signature, secret.versions(fresh=True)):
+            return
+    telemetry.count(Metric.SIGNATURE_INVALID)
+    raise Rejected(401, "unauthorized", "the signature is missing or wrong", "x-hub-signature-256")
+
+
+def ignored(reason: str) -> dict[str, Any]:
+    """The answer to a delivery that is genuine and triggers nothing."""
+    telemetry.count(Metric.DELIVERY_IGNORED)
+    telemetry.log.info("delivery ignored", reason=reason)
+    return answer(202, "ignored", reason=reason)
+
+
+def answer(status: int, result: str, *, headers: dict[str, str] | None = None, **fields: str | None) -> dict[str, Any]:
+    """API Gateway's response: a stable ``result`` word, and whatever else there is to say."""
+    body = {"result": result, **{name: value for name, value in fields.items() if value is not None}}
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", **(headers or {})},
+        "body": json.dumps(body, separators=(",", ":")),
+    }

@@ -1,0 +1,100 @@
+"""From a payload to a job: a pure function that keeps the few fields in use and cuts long texts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pydantic_core
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import BeforeValidator, ValidationError, create_model
+
+from shared.job import Commit, Contract, Installation, Job, PullRequest, Repository, Sender, Text
+from webhook.delivery import Rejected
+
+TEXT_MAX_BYTES = 256
+
+
+def cut(text: Any) -> Any:
+    """The text, at most TEXT_MAX_BYTES long in UTF-8. Bytes, because emojis would make a job four times as large."""
+    if not isinstance(text, str):
+        return text
+    raw = text.encode("utf-8", "replace")
+    return text if len(raw) <= TEXT_MAX_BYTES else raw[:TEXT_MAX_BYTES].decode("utf-8", "ignore")
+
+
+CutText = Annotated[Text, BeforeValidator(cut)]
+
+
+class _Commit(Commit):
+    ref: CutText
+
+
+class _PullRequest(PullRequest):
+    title: CutText
+    head: _Commit
+    base: _Commit
+
+
+class _Sender(Sender):
+    login: CutText
+
+
+class _Payload(Contract):
+    """What a job needs of a payload. GitHub's names, so that an error names GitHub's field."""
+
+    repository: Repository
+    pull_request: _PullRequest
+    installation: Installation | None = None
+    sender: _Sender
+
+
+_ActionOnly = create_model("_ActionOnly", __base__=Contract, action=(str, ...))
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The payload as an object.
+
+    Raises:
+        Rejected: 400, the body is not JSON or not an object.
+    """
+    try:
+        payload = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        raise Rejected(400, "invalid", "the body is not JSON", "body") from None
+    if not isinstance(payload, dict):
+        raise Rejected(400, "invalid", "the body is not a JSON object", "body")
+    return payload
+
+
+def payload_action(payload: dict[str, Any]) -> str:
+    """The payload's ``action``.
+
+    Raises:
+        Rejected: 400, it is missing or no text.
+    """
+    return str(_parse(payload, _ActionOnly).action)
+
+
+def project(payload: dict[str, Any], *, action: str, delivery_id: str) -> Job:
+    """The job of a delivery. The same delivery gives the same job, byte for byte.
+
+    Args:
+        payload: GitHub's payload, decoded.
+        action: the action to run.
+        delivery_id: the delivery's id.
+
+    Raises:
+        Rejected: 400, naming the field that is missing or of the wrong type.
+    """
+    fields: _Payload = _parse(payload, _Payload)
+    # Through plain values: the narrower models above exist for the cutting only, and a job has the contract's own.
+    return Job.model_validate({"action": action, "delivery_id": delivery_id, **fields.model_dump()})
+
+
+def _parse(payload: dict[str, Any], model: Any) -> Any:
+    try:
+        return parse(event=payload, model=model)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Rejected(400, "invalid", f"the field is not valid: {first['type']}", field) from None

@@ -1,0 +1,37 @@
+"""Which deliveries start which action.
+
+The actions declare their triggers; the build collects them into ``triggers.json`` beside this module, so that the
+webhook knows a new action without importing the processor.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from shared.settings import ConfigurationError
+
+TRIGGERS_FILE = Path(__file__).with_name("triggers.json")
+
+
+class Triggers:
+    """The collected triggers: GitHub event -> the payload's action -> our action."""
+
+    def __init__(self, table: dict[str, dict[str, str]]) -> None:
+        self._table = table
+
+    @classmethod
+    def load(cls, file: Path = TRIGGERS_FILE) -> Triggers:
+        """Raises ConfigurationError when the build has not collected the triggers."""
+        try:
+            return cls(json.loads(file.read_bytes()))
+        except FileNotFoundError:
+            raise ConfigurationError(f"{file.name} is missing: the package was not built by `sam build`") from None
+
+    def has_event(self, event: str) -> bool:
+        """Whether any action of this GitHub event triggers anything."""
+        return event in self._table
+
+    def action_for(self, event: str, payload_action: str) -> str | None:
+        """The action to run, or None when the delivery triggers nothing."""
+        return self._table.get(event, {}).get(payload_action)
