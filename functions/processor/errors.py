@@ -38,6 +38,10 @@ class GitHubRefused(WorkError):
     """GitHub answered 4xx: credential, permission, or the pull request is gone. Another attempt answers the same."""
 
 
+class CredentialUnavailable(WorkError):
+    """The GitHub credential could not be read. Worth another attempt."""
+
+
 class ArtifactStoreUnavailable(WorkError):
     """The artifact bucket did not take or give an object. Worth another attempt."""
 

@@ -73,7 +73,7 @@ def dispatch(event: dict[str, Any]) -> dict[str, str]:
         response = lambda_client.invoke(
             FunctionName=PROCESSOR_FUNCTION_ARN,
             InvocationType="Event",
-            Payload=json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(),
+            Payload=json.dumps(event, separators=(",", ":")).encode(),
         )
     except ClientError as error:
         raise DispatchFailed(error.response["Error"]["Code"]) from None

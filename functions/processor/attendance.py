@@ -1,0 +1,111 @@
+"""Attends to one attempt while its work runs: heartbeats, the deadline, and the news that nobody waits any more."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from processor.callback import CallbackUnavailable
+from processor.errors import DeadlineExceeded, TaskClosed
+from shared.telemetry import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from processor.callback import Callback
+    from shared.telemetry import Telemetry
+
+DEADLINE_MARGIN_SECONDS = 10.0
+"""Time kept back at the end of the function's timeout, for telling Step Functions and writing the logs."""
+
+
+class Attendance:
+    """A context manager around the work of one attempt.
+
+    A thread of its own, because the work may hang in a place where nobody asks: it sends heartbeats, and when the
+    function's time is nearly up it ends the task itself, while Lambda still lets it.
+
+    Args:
+        callback: the way to Step Functions; None when the processor was invoked without a token.
+        remaining: seconds until Lambda ends this invocation.
+        interval: seconds between heartbeats, at most a third of the state's HeartbeatSeconds.
+        telemetry: for metrics and log lines.
+    """
+
+    def __init__(
+        self, callback: Callback | None, remaining: Callable[[], float], interval: float, telemetry: Telemetry
+    ) -> None:
+        self._callback = callback
+        self._remaining = remaining
+        self._interval = interval
+        self._telemetry = telemetry
+        self._done = threading.Event()
+        self._stop_reason: type[DeadlineExceeded | TaskClosed] | None = None
+        self._thread = threading.Thread(target=self._attend, name="attendance", daemon=True)
+        self.heartbeats_sent = 0
+        self.heartbeats_lost = 0
+
+    def __enter__(self) -> Self:
+        if self._callback is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._callback is not None:
+            self._thread.join()
+            # Counted here, by the thread that owns the metrics: theirs is a plain dict.
+            self._telemetry.count(Metric.HEARTBEAT_SENT, self.heartbeats_sent)
+            if self.heartbeats_lost:
+                self._telemetry.count(Metric.HEARTBEAT_LOST, self.heartbeats_lost)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the task is over already, so that no further callback can have an effect."""
+        return self._stop_reason is not None
+
+    def checkpoint(self) -> None:
+        """Raises DeadlineExceeded or TaskClosed when the work has to stop."""
+        if self._stop_reason is None and self._time_left() <= 0:
+            raise DeadlineExceeded("the function's time was nearly up")
+        if self._stop_reason is not None:
+            raise self._stop_reason("the attempt has ended")
+
+    def _time_left(self) -> float:
+        return self._remaining() - DEADLINE_MARGIN_SECONDS
+
+    def _attend(self) -> None:
+        # The first one at once: the state's clock has been running since the event was queued.
+        while self._beat():
+            if self._done.wait(max(0.0, min(self._interval, self._time_left()))):
+                return
+            if self._time_left() <= 0:
+                self._give_up()
+                return
+
+    def _beat(self) -> bool:
+        """Sends a heartbeat; False when the task is closed."""
+        assert self._callback is not None  # noqa: S101 - the thread only runs with one
+        try:
+            self._callback.heartbeat()
+        except TaskClosed:
+            self._stop_reason = TaskClosed
+            return False
+        except CallbackUnavailable as error:
+            # One lost heartbeat is no reason to stop: the state waits for several.
+            self.heartbeats_lost += 1
+            self._telemetry.log.warning("heartbeat lost", error=str(error))
+        else:
+            self.heartbeats_sent += 1
+        return True
+
+    def _give_up(self) -> None:
+        assert self._callback is not None  # noqa: S101 - the thread only runs with one
+        self._stop_reason = DeadlineExceeded
+        try:
+            self._callback.fail(DeadlineExceeded("the function's time was nearly up"))
+        except (TaskClosed, CallbackUnavailable) as error:
+            self._telemetry.log.warning("deadline not reported", error=str(error))

@@ -1,0 +1,84 @@
+"""The way back to Step Functions: success, failure and heartbeat of one task token."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from processor.errors import TaskClosed, WorkError
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+    from shared.job import Outcome
+
+ERROR_MAX_CHARACTERS = 256
+CAUSE_MAX_CHARACTERS = 32_768
+"""Limits of SendTaskFailure."""
+
+# The task is over for good: timed out, aborted, or completed already. InvalidToken belongs here because a token that
+# Step Functions gave us cannot become valid later.
+_CLOSED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
+
+
+class CallbackUnavailable(Exception):
+    """Step Functions did not take the callback, after the client's own retries."""
+
+
+class Callback:
+    """Completes one task.
+
+    Args:
+        token: the task token; it leaves this object only in requests to Step Functions.
+        stepfunctions: the client to use.
+
+    All methods raise TaskClosed when the execution no longer waits for this token, which is final, and
+    CallbackUnavailable when Step Functions could not be reached. Neither holds the token.
+    """
+
+    def __init__(self, token: str, stepfunctions: SFNClient) -> None:
+        self._token = token
+        self._stepfunctions = stepfunctions
+
+    def succeed(self, outcome: Outcome) -> None:
+        """Ends the task with its outcome, which becomes the execution's output."""
+        try:
+            self._stepfunctions.send_task_success(taskToken=self._token, output=outcome.model_dump_json())
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error) from None
+
+    def fail(self, error: Exception) -> None:
+        """Ends the task as failed: ``error`` is the exception's class name, ``cause`` is what may be said of it."""
+        try:
+            self._stepfunctions.send_task_failure(
+                taskToken=self._token, error=type(error).__name__[:ERROR_MAX_CHARACTERS], cause=cause_of(error)
+            )
+        except (ClientError, BotoCoreError) as refusal:
+            raise _translated(refusal) from None
+
+    def heartbeat(self) -> None:
+        """Tells that the work goes on."""
+        try:
+            self._stepfunctions.send_task_heartbeat(taskToken=self._token)
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error) from None
+
+
+def cause_of(error: Exception) -> str:
+    """Short JSON that tells why: ``{"error": ..., "message": ...}``.
+
+    Only our own errors speak for themselves. The text of any other exception may quote what it was working on, so it
+    stays in the log.
+    """
+    message = str(error) if isinstance(error, WorkError) else "unexpected error; the processor's log has its traceback"
+    # Escaping makes a character six at most; the cut leaves room for that and for the frame.
+    return json.dumps({"error": type(error).__name__, "message": message[: CAUSE_MAX_CHARACTERS // 8]})
+
+
+def _translated(error: ClientError | BotoCoreError) -> Exception:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    if code in _CLOSED:
+        return TaskClosed(code)
+    return CallbackUnavailable(code)

@@ -1,0 +1,43 @@
+"""The GitHub credential, from Secrets Manager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+from processor.errors import CredentialUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+MAX_AGE_SECONDS = 60
+"""A rotated credential is in use everywhere after this long; an attempt makes many calls, so it costs next to nothing."""
+
+
+class Credential:
+    """Reads and caches the credential.
+
+    Args:
+        name: name or ARN of the secret.
+        secretsmanager: the client to use.
+    """
+
+    def __init__(self, name: str, secretsmanager: SecretsManagerClient) -> None:
+        self._name = name
+        self._provider = SecretsProvider(boto3_client=secretsmanager)
+
+    def read(self) -> str:
+        """The secret's value: a token, or JSON (see processor.github.connect).
+
+        Raises:
+            CredentialUnavailable: it could not be read, or is empty.
+        """
+        try:
+            value = self._provider.get(self._name, max_age=MAX_AGE_SECONDS)
+        except GetParameterError:
+            raise CredentialUnavailable("Secrets Manager did not give the GitHub credential") from None
+        if not value:
+            raise CredentialUnavailable("the GitHub credential is empty")
+        return value if isinstance(value, str) else str(value, "utf-8")

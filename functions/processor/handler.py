@@ -1,0 +1,162 @@
+"""Lambda handler of the work: runs one action for a job and completes its task.
+
+Invoked asynchronously by the task function with a token; invoked without one, by hand, it returns the outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import ValidationError
+
+from processor import registry
+from processor.artifacts import ArtifactStore
+from processor.attendance import Attendance
+from processor.callback import Callback
+from processor.credential import Credential
+from processor.errors import InvalidJob, OutcomeTooLarge, TaskClosed
+from processor.github import PullRequestClient, connect
+from shared.aws import client
+from shared.idempotency import OncePerToken
+from shared.job import Outcome, TaskEvent
+from shared.settings import Settings
+from shared.telemetry import Metric, Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from shared.job import Job
+
+settings = Settings()
+_table = settings.text("IDEMPOTENCY_TABLE")
+_bucket = settings.text("ARTIFACT_BUCKET")
+_link = settings.text("ARTIFACT_LINK")
+_credential_name = settings.text("GITHUB_CREDENTIAL_ARN")
+GITHUB_API_URL = settings.text("GITHUB_API_URL")
+HEARTBEAT_INTERVAL_SECONDS = settings.number("HEARTBEAT_INTERVAL_SECONDS")
+settings.check()
+
+telemetry = Telemetry("processor")
+stepfunctions = client("stepfunctions")
+once = OncePerToken("processor", _table, client("dynamodb"))
+credential = Credential(_credential_name, client("secretsmanager"))
+artifacts = ArtifactStore(client("s3", read_timeout=30.0), _bucket, _link)
+
+OUTCOME_MAX_BYTES = 64 * 1024
+"""Far below Step Functions' 256 KiB: the outcome is also stored in the idempotency table, and shown."""
+
+
+@dataclass(frozen=True)
+class RunningWork:
+    """The ``processor.work.Work`` that an action gets."""
+
+    github: PullRequestClient
+    artifacts: ArtifactStore
+    checkpoint: Callable[[], None]
+
+
+@telemetry.handler
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    """Does the work of one event.
+
+    With a token nothing is returned, and every error becomes the task's failure; without one the outcome is returned
+    and errors are raised.
+
+    Raises:
+        CallbackUnavailable: Step Functions did not take the callback. Lambda then counts the event as failed, and
+            hands it to the on-failure destination; the stored result keeps the work from being done again.
+    """
+    token = event.get("taskToken")
+    callback = Callback(token, stepfunctions) if isinstance(token, str) and token else None
+    attendance = Attendance(
+        callback, lambda: context.get_remaining_time_in_millis() / 1000, HEARTBEAT_INTERVAL_SECONDS, telemetry
+    )
+    try:
+        with attendance:
+            outcome = attempt(event, context, attendance)
+        if callback is None:
+            return outcome.model_dump()
+        if not attendance.is_closed:
+            callback.succeed(outcome)
+    except IdempotencyAlreadyInProgressError:
+        # Lambda delivered the event twice. Whoever holds the token completes it; raising would send this copy to the
+        # on-failure destination as if the work had failed.
+        telemetry.count(Metric.DUPLICATE_ATTEMPT)
+        telemetry.log.warning("task is being worked on already")
+    except TaskClosed as closed:
+        # Final, and nobody's fault: the execution timed out, was aborted, or is complete.
+        telemetry.count(Metric.CALLBACK_REFUSED)
+        telemetry.log.warning("task is closed already", reason=str(closed))
+    except Exception as error:  # whatever it is, the execution has to hear of it
+        telemetry.count(Metric.WORK_FAILED)
+        telemetry.log.exception("work failed", error=type(error).__name__)
+        if callback is None:
+            raise
+        report_failure(callback, error, attendance)
+    return None
+
+
+def attempt(event: dict[str, Any], context: LambdaContext, attendance: Attendance) -> Outcome:
+    """The outcome of an event: worked out, or the stored one of an earlier delivery of the same event.
+
+    Raises:
+        InvalidJob: the event does not satisfy the contract.
+        Exception: whatever the action raises.
+    """
+    try:
+        task: TaskEvent = parse(event=event, model=TaskEvent)
+    except ValidationError as error:
+        fields = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
+        raise InvalidJob(f"fields missing or not valid: {', '.join(fields)}") from None
+    telemetry.bind(task, execution=task.execution, token=task.taskToken)
+    telemetry.log.info("work started")
+    if task.taskToken is None:
+        return perform(task, attendance)
+    stored = once.run(task.taskToken, lambda: perform(task, attendance).model_dump(), context)
+    return Outcome.model_validate(stored)
+
+
+def perform(job: Job, attendance: Attendance) -> Outcome:
+    """Runs the job's action.
+
+    Raises:
+        UnknownAction, OutcomeTooLarge, CredentialUnavailable: see there.
+        Exception: whatever the action raises.
+    """
+    started = time.monotonic()
+    action = registry.find(job.action)
+    github = connect(job, credential.read(), GITHUB_API_URL)
+    result = action.run(job, RunningWork(github, artifacts, attendance.checkpoint))
+    duration_ms = round((time.monotonic() - started) * 1000)
+    outcome = Outcome(
+        action=job.action, delivery_id=job.delivery_id, duration_ms=duration_ms, **result.model_dump()
+    )
+    size = len(outcome.model_dump_json().encode())
+    if size > OUTCOME_MAX_BYTES:
+        raise OutcomeTooLarge(f"the outcome has {size} bytes of JSON; {OUTCOME_MAX_BYTES} are allowed")
+    telemetry.count(Metric.WORK_SUCCEEDED)
+    telemetry.count(Metric.WORK_DURATION, duration_ms)
+    telemetry.annotate("conclusion", outcome.conclusion)
+    telemetry.log.info("work done", conclusion=outcome.conclusion, summary=outcome.summary, duration_ms=duration_ms)
+    return outcome
+
+
+def report_failure(callback: Callback, error: Exception, attendance: Attendance) -> None:
+    """Ends the task as failed, unless it has ended already.
+
+    Raises:
+        CallbackUnavailable: Step Functions did not take it.
+    """
+    if attendance.is_closed:
+        return
+    try:
+        callback.fail(error)
+    except TaskClosed as closed:
+        telemetry.count(Metric.CALLBACK_REFUSED)
+        telemetry.log.warning("task is closed already", reason=str(closed))
