@@ -1,0 +1,216 @@
+"""The embedded AWS: ministack on loopback, with IAM enforced, an X-Ray daemon beside it, and what it lacks put right.
+
+    python -m local.engine --port-file FILE --traces FILE [--exit-with-parent]
+
+Everything that changes ministack's behaviour is in this file. Each change names its reason;
+tests/e2e/test_engine_gaps.py fails when ministack gets it right by itself, so that the change can go.
+Written against ministack 1.5.33.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextvars
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local.process import announce_port, exit_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+WORKERS_PER_FUNCTION = 3
+
+_trace_header: contextvars.ContextVar[str | None] = contextvars.ContextVar("trace_header", default=None)
+
+
+def trace_middleware(app: Callable[..., Awaitable[None]], daemon: tuple[str, int]) -> Callable[..., Awaitable[None]]:
+    """Keeps the X-Amzn-Trace-Id of each request, and plays API Gateway's part of a trace.
+
+    Reason: ministack starts a new trace with each invocation. ministack copies contexts into its threads, so what is
+    kept here reaches the invocations that a request causes. A REST API with tracing begins the trace and sends a
+    segment of its own, which is what the webhook's segments hang from.
+    """
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    async def traced(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        header = dict(scope["headers"]).get(b"x-amzn-trace-id", b"").decode("latin-1") or None
+        if not scope["path"].startswith("/restapis/") or "/_user_request_" not in scope["path"]:
+            _trace_header.set(header)
+            await app(scope, receive, send)
+            return
+        started = time.time()
+        root = _field(header, "Root") or f"1-{int(started):08x}-{secrets.token_hex(12)}"
+        segment_id = secrets.token_hex(8)
+        _trace_header.set(f"Root={root};Parent={segment_id};Sampled=1")
+        status = 0
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        finally:
+            segment = {
+                "name": "api gateway",
+                "id": segment_id,
+                "trace_id": root,
+                "parent_id": _field(header, "Parent"),
+                "origin": "AWS::ApiGateway::Stage",
+                "start_time": started,
+                "end_time": time.time(),
+                "http": {"request": {"method": scope["method"]}, "response": {"status": status}},
+            }
+            document = json.dumps({key: value for key, value in segment.items() if value is not None})
+            udp.sendto(b'{"format": "json", "version": 1}\n' + document.encode(), daemon)
+
+    return traced
+
+
+def _field(header: str | None, name: str) -> str | None:
+    fields = dict(part.split("=", 1) for part in (header or "").split(";") if "=" in part)
+    return fields.get(name)
+
+
+def join_traces(lambda_service: Any) -> None:
+    """Gives an invocation the trace of the request that caused it. Reason: as above."""
+    fresh = lambda_service._xray_trace_id_for_invocation  # noqa: SLF001
+
+    def continued(config: dict[str, Any], inbound_trace_header: str | None = None) -> str | None:
+        header: str | None = fresh(config, inbound_trace_header or _trace_header.get())
+        return header
+
+    lambda_service._xray_trace_id_for_invocation = continued  # noqa: SLF001
+
+
+def bound_workers(lambda_service: Any) -> None:
+    """Lends at most WORKERS_PER_FUNCTION workers a function and lets further invocations wait for one.
+
+    Reason: ministack starts a process for each concurrent invocation (a second or two of CPU, 80 MB), which a burst of
+    deliveries turns into a machine that does nothing else. Nothing here invokes itself, so waiting cannot deadlock.
+    """
+    acquire, release = lambda_service.acquire_worker, lambda_service.release_worker
+    slots: dict[str, threading.BoundedSemaphore] = {}
+    guard = threading.Lock()
+    held = threading.local()
+
+    def acquire_bounded(name: str, *args: Any, **kwargs: Any) -> Any:
+        with guard:
+            slot = slots.setdefault(name, threading.BoundedSemaphore(WORKERS_PER_FUNCTION))
+        slot.acquire()
+        held.slot = slot
+        try:
+            return acquire(name, *args, **kwargs)
+        except BaseException:
+            slot.release()
+            raise
+
+    def release_bounded(worker: Any) -> None:
+        # Always called by the thread that acquired, but without the worker when that was thrown away.
+        release(worker)
+        held.slot.release()
+
+    lambda_service.acquire_worker, lambda_service.release_worker = acquire_bounded, release_bounded
+
+
+def honour_alias_event_config(lambda_service: Any) -> None:
+    """Uses the alias' EventInvokeConfig for asynchronous invocations of the alias.
+
+    Reason: ministack looks at the unqualified function's alone, so two retries and no destination would apply here.
+    """
+    invoke = lambda_service.invoke_async_with_retry
+
+    def qualified(func: dict[str, Any], event: Any) -> None:
+        name, _, qualifier = func["config"]["FunctionArn"].partition(":function:")[2].partition(":")
+        if qualifier:
+            configs = lambda_service._functions[name].get("event_invoke_configs") or {}  # noqa: SLF001
+            func = {**func, "event_invoke_configs": {}, "event_invoke_config": configs.get(qualifier)}
+        invoke(func, event)
+
+    lambda_service.invoke_async_with_retry = qualified
+
+
+def collect_segments(daemon: socket.socket, file: Path) -> None:
+    """The X-Ray daemon: appends every segment document that arrives to the file, a line each."""
+    with file.open("a", buffering=1) as out:
+        while True:
+            _, _, document = daemon.recv(256 * 1024).partition(b"\n")
+            if document:
+                out.write(document.decode().replace("\n", " ") + "\n")
+
+
+def main() -> None:
+    """Runs the engine until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m local.engine", description="Run the embedded AWS on loopback.")
+    parser.add_argument("--port-file", type=Path, required=True, help="written with the port as soon as it answers")
+    parser.add_argument("--traces", type=Path, required=True, help="segment documents are appended here")
+    parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input is closed")
+    options = parser.parse_args()
+
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    daemon = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    daemon.bind(("127.0.0.1", 0))
+    daemon_address = daemon.getsockname()
+    os.environ.update(
+        AUTH="true",
+        CLOUDTRAIL_RECORDING="1",
+        GATEWAY_PORT=str(port),
+        LAMBDA_EXECUTOR="local",
+        MINISTACK_HOST="127.0.0.1",
+        # Listeners on fixed ports for services that are not used.
+        IOT_MTLS_ENABLED="0",
+        SFTP_ENABLED="0",
+        # Reaches the functions: workers inherit the engine's environment.
+        AWS_XRAY_DAEMON_ADDRESS=f"{daemon_address[0]}:{daemon_address[1]}",
+    )
+    threading.Thread(target=collect_segments, args=(daemon, options.traces), daemon=True).start()
+    if options.exit_with_parent:
+        exit_with_parent()
+    asyncio.run(serve(listener, daemon_address, options.port_file))
+
+
+async def serve(listener: socket.socket, daemon: tuple[str, int], port_file: Path) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    # Imported here: ministack reads its environment when it is imported.
+    import signal
+
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+    from ministack.app import app
+    from ministack.services import lambda_svc
+
+    join_traces(lambda_svc)
+    bound_workers(lambda_svc)
+    honour_alias_event_config(lambda_svc)
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = 2
+    config.loglevel = os.environ.get("LOG_LEVEL", "INFO")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    # The port accepts from here on; whoever connects earlier than the application is ready waits in the backlog.
+    listener.listen()
+    announce_port(port_file, listener.getsockname()[1])
+    await hypercorn_serve(trace_middleware(app, daemon), config, shutdown_trigger=stop.wait)
+
+
+if __name__ == "__main__":
+    main()
