@@ -1,6 +1,6 @@
 """Collects the triggers that the actions declare, when the package is built.
 
-    python -m processor.triggers OUT.json
+    python functions/processor/triggers.py OUT.json
 
 Reads the modules as text, so that the build needs nothing installed and imports no action; a declaration that is not
 a literal is therefore an error.

@@ -1,0 +1,261 @@
+"""The local stack: the embedded AWS and the local GitHub, with the template built and deployed by the SAM CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import boto3
+from botocore.config import Config
+
+from local.process import LocalProcess
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from local.progress import Progress
+
+PROJECT = Path(__file__).resolve().parent.parent
+REGION = "us-east-1"
+
+LEFT_OUT_RESOURCE_TYPES: frozenset[str] = frozenset()
+"""Types of resources that the local deployment leaves out of the template because the embedded AWS refuses them. None:
+the template is deployed as it is (tests/infrastructure/test_template.py)."""
+
+PARAMETERS = {"EmbeddedAws": "true", "LogRetentionDays": "1"}
+
+
+class DeploymentError(RuntimeError):
+    """The SAM CLI failed; the message holds the end of what it printed."""
+
+
+@dataclass(frozen=True)
+class StackInfo:
+    """What a person or a program needs to know of a running stack; ``stack.json``."""
+
+    webhook_url: str
+    webhook_secret: str
+    aws_endpoint_url: str
+    region: str
+    stack_name: str
+    state_machine_arn: str
+    github_url: str
+    artifact_bucket: str
+    idempotency_table: str
+    dead_work_queue_url: str
+    directory: str
+    pids: list[int]
+
+    @classmethod
+    def load(cls, file: Path) -> StackInfo:
+        """Raises FileNotFoundError when no stack runs."""
+        return cls(**json.loads(file.read_text()))
+
+
+def aws_environment(endpoint: str | None = None) -> dict[str, str]:
+    """The environment of every process of the stack: this one's, without a trace of anybody's AWS account."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
+    environ |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    if endpoint:
+        environ["AWS_ENDPOINT_URL"] = endpoint
+    return environ
+
+
+def aws_client(service: str, endpoint: str) -> Any:
+    """A client of the embedded AWS, as its administrator."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the embedded AWS' own
+        config=Config(retries={"total_max_attempts": 3, "mode": "standard"}, s3={"addressing_style": "path"}),
+    )
+
+
+class LocalStack:
+    """Starts, deploys and stops the local stack.
+
+    Args:
+        directory: for everything that it writes: logs, build, traces, the git repository, ``stack.json``.
+        progress: hears of each step.
+        detached: leave it running when this process ends (`make up`).
+    """
+
+    def __init__(self, directory: Path, progress: Progress, *, detached: bool = False) -> None:
+        self.directory = directory.resolve()
+        self.traces = self.directory / "traces.jsonl"
+        self._progress = progress
+        self._detached = detached
+        self._processes: list[LocalProcess] = []
+        self.info: StackInfo
+        self.github_token = "ghp_" + secrets.token_hex(18)
+
+    @property
+    def info_file(self) -> Path:
+        """``stack.json``: there while the stack runs."""
+        return self.directory / "stack.json"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts everything, in the order in which it is needed.
+
+        Raises:
+            LocalProcessError: a server did not start.
+            DeploymentError: the build or the deployment failed.
+        """
+        self._clean()
+        with self._progress.step("start the embedded AWS and the local GitHub"):
+            # The functions' code is unpacked there; it goes when the stack goes.
+            scratch = self.directory / "tmp"
+            scratch.mkdir(parents=True)
+            environ = aws_environment() | {"TMPDIR": str(scratch)}
+            engine = self._run("local.engine", ["--traces", str(self.traces)], environ)
+            github = self._run(
+                "local.github",
+                ["--directory", str(self.directory / "github")],
+                aws_environment() | {"LOCAL_GITHUB_TOKEN": self.github_token},
+            )
+        endpoint, github_url = f"http://127.0.0.1:{engine.port}", f"http://127.0.0.1:{github.port}"
+        with self._progress.step("build the functions (sam build)"):
+            self._sam(
+                "build", "--build-dir", str(self.directory / "build"), "--cache-dir", str(self.directory / "cache")
+            )
+        with self._progress.step("deploy the template (sam deploy)"):
+            self._deploy(endpoint, github_url)
+        with self._progress.step("hand out the secrets"):
+            self.info = self._inspect(endpoint, github_url)
+        self.info_file.write_text(json.dumps(asdict(self.info), indent=2) + "\n")
+        self.info_file.chmod(0o600)
+
+    def stop(self) -> None:
+        """Stops what was started and leaves logs, traces and reports."""
+        for process in reversed(self._processes):
+            process.stop()
+        self._processes.clear()
+        self.info_file.unlink(missing_ok=True)
+        shutil.rmtree(self.directory / "tmp", ignore_errors=True)
+
+    def _clean(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for leftover in ("tmp", "build", "github"):
+            shutil.rmtree(self.directory / leftover, ignore_errors=True)
+        for leftover in ("traces.jsonl", "engine.log", "github.log", "sam.log", "stack.json"):
+            (self.directory / leftover).unlink(missing_ok=True)
+
+    def _run(self, module: str, arguments: list[str], environ: dict[str, str]) -> LocalProcess:
+        process = LocalProcess(
+            module, arguments, self.directory, environ | {"PYTHONPATH": str(PROJECT)}, detached=self._detached
+        )
+        self._processes.append(process)
+        return process
+
+    def _deploy(self, endpoint: str, github_url: str) -> None:
+        parameters = PARAMETERS | {
+            "GitHubApiUrl": github_url,
+            "ArtifactLink": f"{endpoint}/{{bucket}}/{{key}}",
+        }
+        self._sam(
+            "deploy",
+            "--template-file",
+            str(self.directory / "build" / "template.yaml"),
+            "--parameter-overrides",
+            *(f"{name}={value}" for name, value in parameters.items()),
+            endpoint=endpoint,
+        )
+
+    def _sam(self, command: str, *arguments: str, endpoint: str | None = None) -> None:
+        tools = Path(sys.executable).parent
+        environ = aws_environment(endpoint) | {"PULLBACK_BUILD": "local", "PYTHON": sys.executable}
+        # uv and sam from the project's environment, whether or not it is activated.
+        environ["PATH"] = f"{tools}{os.pathsep}{environ['PATH']}"
+        log = self.directory / "sam.log"
+        with log.open("a") as out:
+            status = self._follow(
+                [
+                    str(tools / "sam"),
+                    command,
+                    "--config-file",
+                    str(PROJECT / "samconfig.toml"),
+                    "--config-env",
+                    "local",
+                    *arguments,
+                ],
+                environ,
+                out,
+            )
+        if status:
+            tail = "\n".join(log.read_text().splitlines()[-25:])
+            raise DeploymentError(f"sam {command} failed:\n{tail}\n(the whole of it: {log})")
+
+    def _follow(self, command: list[str], environ: dict[str, str], out: TextIO) -> int:
+        with subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                assert process.stdout is not None  # noqa: S101 - it was asked for
+                for line in process.stdout:
+                    out.write(line)
+                    self._progress.detail(line)
+                return process.wait()
+            except BaseException:
+                process.terminate()
+                raise
+
+    def _inspect(self, endpoint: str, github_url: str) -> StackInfo:
+        name = "pullback-local"
+        stack = aws_client("cloudformation", endpoint).describe_stacks(StackName=name)["Stacks"][0]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        secretsmanager = aws_client("secretsmanager", endpoint)
+        secretsmanager.put_secret_value(SecretId=outputs["GitHubCredentialArn"], SecretString=self.github_token)
+        secret = secretsmanager.get_secret_value(SecretId=outputs["WebhookSecretArn"])["SecretString"]
+        return StackInfo(
+            # The host name of API Gateway needs a resolver; this form works with plain curl.
+            webhook_url=f"{endpoint}/restapis/{outputs['WebhookApiId']}/live/_user_request_/webhook",
+            webhook_secret=secret,
+            aws_endpoint_url=endpoint,
+            region=REGION,
+            stack_name=name,
+            state_machine_arn=outputs["StateMachineArn"],
+            github_url=github_url,
+            artifact_bucket=outputs["ArtifactBucketName"],
+            idempotency_table=outputs["IdempotencyTableName"],
+            dead_work_queue_url=outputs["DeadWorkQueueUrl"],
+            directory=str(self.directory),
+            pids=[process.pid for process in self._processes],
+        )
