@@ -1,0 +1,113 @@
+"""The local environment's command line: ``python -m local --help``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from local.progress import Progress
+from local.stack import PROJECT, DeploymentError, LocalStack, StackInfo
+
+
+def main() -> int:
+    """Runs one command; returns its exit code: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m local", description="Pullback on one machine.")
+    parser.add_argument(
+        "--directory", type=Path, default=PROJECT / ".local", help="where the stack keeps its files (default: .local)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="start, deliver synchronize and build, report, stop")
+    commands.add_parser("up", help="start and leave running")
+    commands.add_parser("down", help="stop what `up` started")
+    trigger_parser = commands.add_parser(
+        "trigger",
+        help="sign and send one delivery, to the running stack or to PULLBACK_URL with PULLBACK_SECRET",
+        description="The secret comes from the environment (PULLBACK_SECRET), not from the command line, "
+        "which every user of the machine can read.",
+    )
+    trigger_parser.add_argument("--action", default="synchronize", help="a sample of events/ (default: synchronize)")
+    trigger_parser.add_argument("--event", type=Path, help="send this payload instead, as it is")
+    trigger_parser.add_argument("--delivery-id", help="send again under an id that was used before")
+    options = parser.parse_args()
+    options.directory.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        match options.command:
+            case "run":
+                from local.run import run  # noqa: PLC0415 - the other commands do not need it
+
+                return run(options.directory, progress)
+            case "up":
+                return up(options.directory, progress)
+            case "down":
+                return down(options.directory, progress)
+            case _:
+                from local.trigger import trigger  # noqa: PLC0415
+
+                return trigger(options.directory, progress, options.action, options.event, options.delivery_id)
+    except KeyboardInterrupt:
+        progress.console.print("interrupted; everything is stopped")
+        return 130
+    except (DeploymentError, RuntimeError, OSError) as error:
+        progress.console.print(f"[red]error:[/] {error}", soft_wrap=True)
+        return 1
+
+
+def up(directory: Path, progress: Progress) -> int:
+    """Starts the stack and leaves it running."""
+    if (directory / "stack.json").exists() and _is_alive(StackInfo.load(directory / "stack.json").pids):
+        progress.console.print("a stack runs already in this directory; `make down` stops it")
+        return 1
+    stack = LocalStack(directory, progress, detached=True)
+    try:
+        stack.start()
+    except BaseException:
+        stack.stop()
+        raise
+    info = stack.info
+    progress.console.print(
+        f"\n  webhook  {info.webhook_url}\n  secret   {info.webhook_secret}\n  AWS      {info.aws_endpoint_url}"
+        f"\n  GitHub   {info.github_url}\n  all of it in {stack.info_file}"
+        "\n\n  make trigger ACTION=build    sends a delivery\n  make down                    stops the stack",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def down(directory: Path, progress: Progress) -> int:
+    """Stops a stack that was left running."""
+    file = directory / "stack.json"
+    if not file.exists():
+        progress.console.print("no stack runs in this directory")
+        return 0
+    pids = json.loads(file.read_text())["pids"]
+    for signum, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 2.0)):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
+        deadline = time.monotonic() + patience
+        while _is_alive(pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    file.unlink()
+    progress.console.print("stopped")
+    return 0
+
+
+def _is_alive(pids: list[int]) -> bool:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, 0)
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

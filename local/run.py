@@ -1,0 +1,105 @@
+"""`make run`: two deliveries through the whole flow, and a report of what happened at each hop."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from local import traces
+from local.flow import Flow, deliver, follow, log_lines
+from local.github import sample_pull_request, statuses
+from local.stack import LocalStack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.progress import Progress
+
+ACTIONS = ("synchronize", "build")
+
+
+def run(directory: Path, progress: Progress) -> int:
+    """Starts the stack, delivers, reports, stops.
+
+    Returns:
+        The exit code: 0 when every execution succeeded with the outcome that it should have.
+    """
+    console = progress.console
+    with LocalStack(directory, progress) as stack:
+        pull_request = sample_pull_request()
+        flows = []
+        for action in ACTIONS:
+            with progress.step(f"deliver {action} and wait for its execution"):
+                flows.append(follow(deliver(stack.info, action, pull_request), stack.info, stack.traces))
+        posted = statuses(stack.info.github_url)
+        (directory / "last-run.json").write_text(
+            json.dumps({"deliveries": [flow.to_json() for flow in flows]}, indent=2) + "\n"
+        )
+        problems = []
+        for flow in flows:
+            _show(flow, progress)
+            if problem := _problem(flow, posted):
+                problems.append(problem)
+                hop = flow.failed_hop() or "processor"
+                console.print(f"[red]✗ {escape(problem)}[/]\n[bold]Log of {hop}[/]")
+                for line in log_lines(stack.info, hop):
+                    console.print(line, markup=False, soft_wrap=True)
+        _show_report(posted, progress)
+    console.print(
+        f"\n[bold]Look further[/]\n  {directory / 'last-run.json'}   hops, outcomes and trace ids"
+        f"\n  {directory / 'traces.jsonl'}    every segment that the X-Ray SDK sent"
+        "\n  make up                  the same stack, left running; make trigger ACTION=build sends to it",
+        soft_wrap=True,
+    )
+    if problems:
+        console.print(f"\n[red]{len(problems)} of {len(flows)} deliveries failed[/]")
+        return 1
+    console.print(f"\n[green]{len(flows)} of {len(flows)} executions succeeded[/]")
+    return 0
+
+
+def _problem(flow: Flow, posted: list[dict[str, str]]) -> str | None:
+    """What is wrong with the flow, or None."""
+    if flow.http_status != 202:
+        return f"{flow.action}: the webhook answered {flow.http_status} {flow.answer}"
+    if flow.status != "SUCCEEDED":
+        return f"{flow.action}: execution {flow.status} at the {flow.failed_hop()}: {flow.error} {flow.cause or ''}"
+    output = flow.output or {}
+    if (output.get("action"), output.get("delivery_id")) != (flow.action, flow.delivery_id):
+        return f"{flow.action}: the outcome belongs to another job: {output}"
+    if output.get("conclusion") != "success":
+        return f"{flow.action}: concluded {output.get('conclusion')}: {output.get('summary')}"
+    states = [one["state"] for one in posted if one["context"] == f"pullback/{flow.action}"]
+    if states[-2:] != ["pending", "success"]:
+        return f"{flow.action}: the pull request shows {states}, not pending, then success"
+    if len(flow.trace_ids) != 1:
+        return f"{flow.action}: {len(flow.trace_ids)} traces in place of one"
+    return None
+
+
+def _show(flow: Flow, progress: Progress) -> None:
+    console = progress.console
+    console.print(f"\n[bold]{flow.action}[/]  delivery {flow.delivery_id}")
+    console.print(f"  webhook answered {flow.http_status} {flow.answer.get('result')} in {flow.ack_ms:.0f} ms")
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    started = min((hop["start"] for hop in flow.hops), default=0)
+    for hop in flow.hops:
+        table.add_row("  " + hop["name"], f"at {hop['start'] - started} ms", f"took {hop['end'] - hop['start']} ms")
+    console.print(table)
+    output = flow.output or {}
+    console.print(f"  execution {flow.status}: {output.get('conclusion')} — {escape(str(output.get('summary')))}")
+    if output.get("details_url"):
+        console.print(f"  details {output['details_url']}", soft_wrap=True)
+    console.print(f"  trace {', '.join(flow.trace_ids)}")
+    console.print(traces.waterfall(flow.segments))
+
+
+def _show_report(posted: list[dict[str, str]], progress: Progress) -> None:
+    progress.console.print("\n[bold]On the pull request[/]")
+    for status in posted:
+        progress.console.print(
+            f"  {status['sha'][:7]}  {status['context']:22} {status['state']:8} {escape(status['description'] or '')}"
+        )

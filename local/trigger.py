@@ -1,0 +1,49 @@
+"""`make trigger`: signs one delivery and sends it, to the local stack or to a deployed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local import deliveries
+from local.flow import event_file
+from local.github import current_pull_request
+from local.stack import StackInfo
+
+if TYPE_CHECKING:
+    from local.progress import Progress
+
+
+def trigger(directory: Path, progress: Progress, action: str, event: Path | None, delivery_id: str | None) -> int:
+    """Sends a delivery and prints the answer.
+
+    Returns:
+        The exit code: 0 when the answer was 2xx.
+
+    Raises:
+        RuntimeError: there is neither a running stack nor a URL with a secret.
+        OSError: the event's file cannot be read, or the webhook cannot be reached.
+    """
+    url, secret = os.environ.get("PULLBACK_URL"), os.environ.get("PULLBACK_SECRET")
+    stack = None
+    if not url or not secret:
+        try:
+            stack = StackInfo.load(directory / "stack.json")
+        except FileNotFoundError:
+            raise RuntimeError("no stack runs here: `make up` starts one; or give URL= and SECRET= of another") from None
+        url, secret = stack.webhook_url, stack.webhook_secret
+    if event is not None:
+        body = event.read_bytes()
+    elif stack is not None:
+        body = deliveries.render(event_file(action), current_pull_request(stack.github_url))
+    else:
+        body = event_file(action).read_bytes()
+    delivery_id = delivery_id or str(uuid.uuid4())
+    headers = deliveries.headers("pull_request", delivery_id, deliveries.sign(secret, body))
+    status, answer, ack_ms = deliveries.send(url, body, headers)
+    progress.console.print(f"{status} in {ack_ms:.0f} ms, delivery {delivery_id}", soft_wrap=True)
+    progress.console.print(json.dumps(answer, indent=2), markup=False)
+    return 0 if 200 <= status < 300 else 1
