@@ -18,7 +18,7 @@ JOB_MAX_BYTES = 8 * 1024
 
 # `owner/name` as GitHub allows it; neither part may consist of dots only, because both become part of object keys
 # and of GitHub API paths.
-FULL_NAME_PATTERN = r"^(?!\.+/)[A-Za-z0-9_.-]{1,100}/(?!\.+$)[A-Za-z0-9_.-]{1,100}$"
+FULL_NAME_PATTERN = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*/\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 # SHA-1, or SHA-256 for repositories with the newer object format.
 SHA_PATTERN = r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$"
 # The delivery id becomes the execution's name: at most 80 characters of [0-9A-Za-z_-] (CloudWatch cannot show
@@ -45,7 +45,7 @@ class Contract(BaseModel):
 
 
 class Repository(Contract):
-    full_name: Annotated[str, StringConstraints(pattern=FULL_NAME_PATTERN)]
+    full_name: Annotated[str, StringConstraints(pattern=FULL_NAME_PATTERN, max_length=201)]
 
 
 class Commit(Contract):

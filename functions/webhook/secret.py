@@ -76,6 +76,8 @@ class WebhookSecret:
                 self._no_previous_until = self._clock() + MAX_AGE_SECONDS
                 return b""
             raise SecretUnavailable("Secrets Manager did not give the webhook secret") from None
+        if stage == "AWSPREVIOUS":
+            self._no_previous_until = float("-inf")
         return value.encode() if isinstance(value, str) else bytes(value or b"")
 
 

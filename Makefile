@@ -1,0 +1,70 @@
+# Two commands do everything: `make run` and `make test`. Both set the project up first, which needs Python 3.11+ and
+# make, and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := $(shell sed -n 's/.*"uv==\(.*\)".*/\1/p' pyproject.toml)
+ACTION ?= synchronize
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up down trigger test test-unit test-integration test-infrastructure test-e2e lint format build clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'
+
+setup: .venv/.installed ## Make the environment from the lock file (the other targets do it)
+
+.venv/.installed: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pullback needs Python 3.11 or later; set PYTHON=")'
+	@echo "setting up .venv (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@$(BIN)/uv sync --quiet --locked
+	@touch $@
+
+run: setup ## Run the whole flow once on the embedded AWS: two deliveries, every hop shown
+	@$(BIN)/python -m local run
+
+up: setup ## Start the stack and leave it running; .local/stack.json tells where
+	@$(BIN)/python -m local up
+
+down: setup ## Stop what `make up` started
+	@$(BIN)/python -m local down
+
+trigger: export PULLBACK_URL = $(URL)
+trigger: export PULLBACK_SECRET = $(SECRET)
+trigger: setup ## Sign and send a delivery: ACTION=build or EVENT=file.json; URL= and SECRET= for a deployed stack
+	@$(BIN)/python -m local trigger --action "$(ACTION)" $(if $(EVENT),--event "$(EVENT)")
+
+test: setup ## Run all tests: unit, integration, infrastructure, end to end
+	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure
+	@$(BIN)/pytest tests/e2e
+
+test-unit: setup ## Unit tests: nothing outside the process
+	@$(BIN)/pytest tests/unit
+
+test-integration: setup ## Integration tests: moto, the local GitHub
+	@$(BIN)/pytest tests/integration
+
+test-infrastructure: setup ## Infrastructure tests: template, state machine, build
+	@$(BIN)/pytest tests/infrastructure
+
+test-e2e: setup ## End-to-end tests: the deployed stack on the embedded AWS, IAM enforced
+	@$(BIN)/pytest tests/e2e
+
+lint: setup ## Check format, style, types, template
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy functions local tests
+	@$(BIN)/cfn-lint template.yaml
+	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
+
+format: setup ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+build: setup ## Build the functions for AWS (python3.14, arm64) into .aws-sam
+	@PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 sam build
+
+clean: ## Remove what was built and what runs wrote; not the environment
+	rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis functions/webhook/triggers.json

@@ -1,0 +1,49 @@
+"""What tests of several kinds use."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.telemetry import Telemetry
+
+SHA = "a" * 40
+BASE_SHA = "b" * 40
+DELIVERY_ID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+
+
+class LambdaContext:
+    """The context of an invocation.
+
+    Args:
+        remaining_ms: what is left of the function's time.
+    """
+
+    function_name = "pullback-test"
+    function_version = "1"
+    memory_limit_in_mb = 128
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:pullback-test:live"
+    aws_request_id = "52fdfc07-2182-454f-963f-5f0f9a621d72"
+
+    def __init__(self, remaining_ms: int = 300_000) -> None:
+        self.remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
+class _CurrentStdout:
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def log_to_current_stdout(telemetry: Telemetry) -> None:
+    """Lets ``capsys`` see the log: a logger keeps the standard output of the moment when it was made."""
+    for handler in telemetry.log.handlers:
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(_CurrentStdout())
