@@ -1,0 +1,108 @@
+"""The state machine's definition, against the code on both sides of it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from jsonata import Jsonata
+
+from processor import errors
+from processor.attendance import DEADLINE_MARGIN_SECONDS
+from shared.job import Job, TaskEvent
+from tests.conftest import ROOT
+
+# Names that Step Functions and its Lambda integration give to errors, as far as they are used here.
+AWS_ERRORS = {
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "States.Timeout",
+    "States.HeartbeatTimeout",
+}
+
+
+@pytest.fixture
+def state(definition: dict[str, Any]) -> dict[str, Any]:
+    (state,) = definition["States"].values()
+    assert isinstance(state, dict)
+    return state
+
+
+def test_there_is_one_state_which_waits_for_its_token(definition: dict[str, Any], state: dict[str, Any]) -> None:
+    assert definition["QueryLanguage"] == "JSONata"
+    assert list(definition["States"]) == ["ProcessPullRequest"] == [definition["StartAt"]]
+    assert state["Resource"] == "arn:aws:states:::lambda:invoke.waitForTaskToken"
+    assert state["End"] is True
+
+
+def test_the_wait_has_both_limits_and_they_are_explained(state: dict[str, Any]) -> None:
+    assert 0 < state["HeartbeatSeconds"] < state["TimeoutSeconds"]
+    assert "TimeoutSeconds" in state["Comment"]
+    assert "HeartbeatSeconds" in state["Comment"]
+
+
+def test_the_limits_fit_the_processors(state: dict[str, Any], resources: dict[str, Any]) -> None:
+    processor = resources["ProcessorFunction"]["Properties"]
+    (event_config,) = [
+        one["Properties"] for one in resources.values() if one["Type"] == "AWS::Lambda::EventInvokeConfig"
+    ]
+    interval = processor["Environment"]["Variables"]["HEARTBEAT_INTERVAL_SECONDS"]
+    event_age = event_config["MaximumEventAgeInSeconds"]
+    assert interval <= state["HeartbeatSeconds"] / 3
+    assert event_age <= state["HeartbeatSeconds"], "an older event has a dead token"
+    assert event_age + 2 * interval <= state["HeartbeatSeconds"], "the first heartbeat comes after the queue"
+    assert processor["Timeout"] + event_age <= state["TimeoutSeconds"]
+    assert processor["Timeout"] > DEADLINE_MARGIN_SECONDS * 2
+
+
+def test_retries_are_separate_bounded_and_jittered(state: dict[str, Any]) -> None:
+    retriers = state["Retry"]
+    for retrier in retriers:
+        assert 0 < retrier["MaxAttempts"] <= 6
+        assert retrier["JitterStrategy"] == "FULL"
+        assert retrier["MaxDelaySeconds"]
+    (silence,) = [one for one in retriers if "States.HeartbeatTimeout" in one["ErrorEquals"]]
+    # States.TaskFailed and States.ALL would not do: the first does not match a timeout.
+    assert set(silence["ErrorEquals"]) == {"States.HeartbeatTimeout", "States.Timeout"}
+
+
+def test_every_error_that_is_matched_can_occur(state: dict[str, Any]) -> None:
+    ours = {name for name, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, Exception)}
+    task = (ROOT / "functions/task/handler.py").read_text()
+    matched = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
+    assert len(matched) == len(set(matched))
+    for error in matched:
+        raised_by_task = f"class {error}(Exception)" in task
+        from_powertools = error == "IdempotencyPersistenceLayerError"
+        assert error in AWS_ERRORS or error in ours or raised_by_task or from_powertools, error
+
+
+@pytest.mark.parametrize("error", ["UnknownAction", "InvalidJob", "GitHubRefused", "DeadlineExceeded"])
+def test_what_another_attempt_cannot_cure_is_not_retried(state: dict[str, Any], error: str) -> None:
+    assert hasattr(errors, error)
+    assert all(error not in retrier["ErrorEquals"] for retrier in state["Retry"])
+
+
+def test_the_task_event_is_the_job_with_token_and_execution(state: dict[str, Any], job_data: dict[str, Any]) -> None:
+    expression = state["Arguments"]["Payload"]
+    assert expression.startswith("{% ")
+    assert expression.endswith(" %}")
+    states = {"input": job_data, "context": {"Task": {"Token": "a-token"}, "Execution": {"Name": "a-name"}}}
+    jsonata = Jsonata(expression[2:-2].replace("$states", "states"))
+    event = jsonata.evaluate({"states": states})
+    assert event == {**job_data, "taskToken": "a-token", "execution": "a-name"}
+    task = TaskEvent.model_validate(event)
+    assert Job.model_validate(event).to_json() == Job.model_validate(job_data).to_json()
+    assert (task.taskToken, task.execution) == ("a-token", "a-name")
+
+
+def test_the_only_substitution_is_the_tasks_alias(state: dict[str, Any], resources: dict[str, Any]) -> None:
+    text = (ROOT / "statemachine/processor.asl.json").read_text()
+    names = set(resources["ProcessorStateMachine"]["Properties"]["DefinitionSubstitutions"])
+    assert state["Arguments"]["FunctionName"] == "${TaskFunctionArn}"
+    assert all(f"${{{name}}}" in text for name in names)
+    assert text.count("${") == len(names)
