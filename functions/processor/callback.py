@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ERROR_MAX_CHARACTERS = 256
 CAUSE_MAX_CHARACTERS = 32_768
 """Limits of SendTaskFailure."""
+MESSAGE_MAX_CHARACTERS = 1024
+"""A cause is to be read. As JSON a character may take twelve, which leaves the limit far away."""
 
 # The task is over for good: timed out, aborted, or completed already. InvalidToken belongs here because a token that
 # Step Functions gave us cannot become valid later.
@@ -73,8 +75,7 @@ def cause_of(error: Exception) -> str:
     stays in the log.
     """
     message = str(error) if isinstance(error, WorkError) else "unexpected error; the processor's log has its traceback"
-    # Escaping makes a character six at most; the cut leaves room for that and for the frame.
-    return json.dumps({"error": type(error).__name__, "message": message[: CAUSE_MAX_CHARACTERS // 8]})
+    return json.dumps({"error": type(error).__name__, "message": message[:MESSAGE_MAX_CHARACTERS]})
 
 
 def _translated(error: ClientError | BotoCoreError) -> Exception:

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from processor.attendance import DEADLINE_MARGIN_SECONDS, Attendance
+from processor.callback import CallbackUnavailable
+from processor.errors import DeadlineExceeded, TaskClosed
+from shared.telemetry import Metric, Telemetry
+
+
+class Callback:
+    """Step Functions' side; ``heartbeat_error`` is raised by each heartbeat."""
+
+    def __init__(self) -> None:
+        self.heartbeats = 0
+        self.failures: list[Exception] = []
+        self.heartbeat_error: Exception | None = None
+        self.changed = threading.Condition()
+
+    def heartbeat(self) -> None:
+        with self.changed:
+            self.heartbeats += 1
+            self.changed.notify_all()
+        if self.heartbeat_error:
+            raise self.heartbeat_error
+
+    def fail(self, error: Exception) -> None:
+        with self.changed:
+            self.failures.append(error)
+            self.changed.notify_all()
+
+    def wait_until(self, condition: Any) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, timeout=5)
+
+
+class Counter(Telemetry):
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.counted: dict[Metric, float] = {}
+
+    def count(self, metric: Metric, value: float = 1) -> None:
+        self.counted[metric] = self.counted.get(metric, 0) + value
+
+
+@pytest.fixture
+def callback() -> Callback:
+    return Callback()
+
+
+@pytest.fixture
+def telemetry() -> Counter:
+    return Counter()
+
+
+def attendance(callback: Callback | None, telemetry: Counter, remaining: Any = None, interval: float = 0.01) -> Attendance:
+    return Attendance(callback, remaining or (lambda: 300.0), interval, telemetry)  # type: ignore[arg-type]
+
+
+def test_beats_at_once_and_then_regularly(callback: Callback, telemetry: Counter) -> None:
+    with attendance(callback, telemetry) as watch:
+        callback.wait_until(lambda: callback.heartbeats >= 3)
+        watch.checkpoint()
+    assert telemetry.counted[Metric.HEARTBEAT_SENT] == callback.heartbeats
+    assert Metric.HEARTBEAT_LOST not in telemetry.counted
+
+
+def test_the_first_heartbeat_does_not_wait_for_the_interval(callback: Callback, telemetry: Counter) -> None:
+    with attendance(callback, telemetry, interval=60):
+        callback.wait_until(lambda: callback.heartbeats == 1)
+
+
+def test_nothing_beats_after_the_work(callback: Callback, telemetry: Counter) -> None:
+    with attendance(callback, telemetry):
+        callback.wait_until(lambda: callback.heartbeats >= 2)
+    count = callback.heartbeats
+    time.sleep(0.05)
+    assert callback.heartbeats == count
+
+
+def test_a_lost_heartbeat_is_counted_and_survived(callback: Callback, telemetry: Counter) -> None:
+    callback.heartbeat_error = CallbackUnavailable("ThrottlingException")
+    with attendance(callback, telemetry) as watch:
+        callback.wait_until(lambda: callback.heartbeats >= 2)
+        callback.heartbeat_error = None
+        callback.wait_until(lambda: callback.heartbeats >= 4)
+        watch.checkpoint()
+    assert telemetry.counted[Metric.HEARTBEAT_LOST] >= 1
+    assert not watch.is_closed
+
+
+def test_a_closed_task_stops_the_work(callback: Callback, telemetry: Counter) -> None:
+    callback.heartbeat_error = TaskClosed("TaskTimedOut")
+    with attendance(callback, telemetry) as watch:
+        while not watch.is_closed:
+            time.sleep(0.005)
+        with pytest.raises(TaskClosed):
+            watch.checkpoint()
+    assert callback.heartbeats == 1, "nobody listens any more"
+    assert not callback.failures
+
+
+def test_the_deadline_is_reported_though_the_work_hangs(callback: Callback, telemetry: Counter) -> None:
+    ends = time.monotonic() + DEADLINE_MARGIN_SECONDS + 0.1
+    with attendance(callback, telemetry, remaining=lambda: ends - time.monotonic(), interval=60) as watch:
+        callback.wait_until(lambda: callback.failures)  # the work does nothing: it hangs
+        with pytest.raises(DeadlineExceeded):
+            watch.checkpoint()
+    assert [type(failure) for failure in callback.failures] == [DeadlineExceeded]
+    assert watch.is_closed
+
+
+def test_without_a_token_only_the_deadline_is_watched(telemetry: Counter) -> None:
+    remaining = 300.0
+    with attendance(None, telemetry, remaining=lambda: remaining) as watch:
+        watch.checkpoint()
+        remaining = DEADLINE_MARGIN_SECONDS
+        with pytest.raises(DeadlineExceeded):
+            watch.checkpoint()
+    assert not telemetry.counted
