@@ -1,0 +1,37 @@
+"""The pull-request report: how large the change is, which sensitive paths it touches, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from processor.actions._status import with_status
+from processor.diff import counted, examine
+from processor.work import Result
+
+if TYPE_CHECKING:
+    from processor.work import Work
+    from shared.job import Job
+
+TRIGGERS = {"pull_request": ("opened", "reopened", "synchronize")}
+
+
+def run(job: Job, work: Work) -> Result:
+    """Reports on the changes of the job's pull request.
+
+    Raises:
+        WorkError: the files could not be read, or the status not be set.
+    """
+    return with_status(job, work, "reading the changes", lambda: _report(work))
+
+
+def _report(work: Work) -> Result:
+    changed = work.github.changed_files()
+    report = examine(work.github.files(), work.checkpoint)
+    artifacts = {**report.to_dict(), "changed_files": changed, "files_left_out": max(0, changed - report.files)}
+    if changed == 0 and report.files == 0:
+        return Result(conclusion="neutral", summary="no changed files", artifacts=artifacts)
+    summary = report.summary()
+    if report.files < changed:
+        # GitHub lists the first 3,000 only.
+        summary = f"first {report.files:,} of {counted(changed, 'file')} read; {summary}"
+    return Result(conclusion="failure" if report.problems else "success", summary=summary, artifacts=artifacts)
