@@ -1,0 +1,276 @@
+"""The processor's handler with its table and Step Functions' side of the callback; the action and GitHub are replaced."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from processor.errors import GitHubUnavailable, TaskClosed
+from processor.work import Result
+from shared.aws import client as shared_client
+from tests.support import LambdaContext, log_to_current_stdout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAcanary"
+CREDENTIAL = "ghp_canarycanarycanary"
+
+
+@dataclass
+class StepFunctions:
+    """Records callbacks; ``errors`` maps an operation to the error code that it answers with."""
+
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if code := self.errors.get(operation):
+            raise ClientError({"Error": {"Code": code, "Message": f"about {TOKEN}"}}, operation)
+        self.calls.append((operation, arguments))
+        return {}
+
+    def send_task_success(self, **arguments: Any) -> dict[str, Any]:
+        return self._call("success", arguments)
+
+    def send_task_failure(self, **arguments: Any) -> dict[str, Any]:
+        return self._call("failure", arguments)
+
+    def send_task_heartbeat(self, **arguments: Any) -> dict[str, Any]:
+        return self._call("heartbeat", arguments)
+
+    def ended(self) -> list[tuple[str, dict[str, Any]]]:
+        """The callbacks that end a task."""
+        return [call for call in self.calls if call[0] != "heartbeat"]
+
+
+@dataclass
+class Action:
+    """An action that counts its runs and does what it is told."""
+
+    runs: int = 0
+    behaviour: Callable[[Any, Any], Result] | None = None
+
+    def run(self, job: Any, work: Any) -> Result:
+        self.runs += 1
+        if self.behaviour:
+            return self.behaviour(job, work)
+        return Result(conclusion="success", summary="fine", artifacts={"run": self.runs})
+
+
+@dataclass
+class Stage:
+    """The handler and what it plays with."""
+
+    handler: ModuleType
+    stepfunctions: StepFunctions
+    action: Action
+
+    def invoke(self, event: dict[str, Any], remaining_ms: int = 300_000) -> Any:
+        return self.handler.lambda_handler(event, LambdaContext(remaining_ms))
+
+    def items(self) -> list[dict[str, Any]]:
+        return boto3.client("dynamodb").scan(TableName="idempotency")["Items"]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    with mock_aws():
+        shared_client.cache_clear()  # type: ignore[attr-defined]
+        boto3.client("dynamodb").create_table(
+            TableName="idempotency",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+        secret = boto3.client("secretsmanager").create_secret(Name="github", SecretString=CREDENTIAL)["ARN"]
+        for name, value in {
+            "IDEMPOTENCY_TABLE": "idempotency",
+            "ARTIFACT_BUCKET": "artifacts",
+            "ARTIFACT_LINK": "https://example/{bucket}/{key}",
+            "GITHUB_CREDENTIAL_ARN": secret,
+            "GITHUB_API_URL": "https://github.example",
+            "HEARTBEAT_INTERVAL_SECONDS": "1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delitem(sys.modules, "processor.handler", raising=False)
+        handler = importlib.import_module("processor.handler")
+        log_to_current_stdout(handler.telemetry)
+        stage = Stage(handler, StepFunctions(), Action())
+        monkeypatch.setattr(handler, "stepfunctions", stage.stepfunctions)
+        monkeypatch.setattr(handler, "registry", SimpleNamespace(find=lambda name: stage.action))
+        monkeypatch.setattr(handler, "connect", lambda job, credential, url: SimpleNamespace())
+        yield stage
+        shared_client.cache_clear()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def event(job_data: dict[str, Any]) -> dict[str, Any]:
+    return {**job_data, "taskToken": TOKEN, "execution": "e"}
+
+
+def test_the_outcome_completes_the_task(stage: Stage, event: dict[str, Any]) -> None:
+    assert stage.invoke(event) is None
+    ((operation, arguments),) = stage.stepfunctions.ended()
+    assert (operation, arguments["taskToken"]) == ("success", TOKEN)
+    outcome = json.loads(arguments["output"])
+    assert outcome.pop("duration_ms") >= 0
+    assert outcome == {
+        "action": "synchronize",
+        "delivery_id": event["delivery_id"],
+        "conclusion": "success",
+        "summary": "fine",
+        "details_url": None,
+        "artifacts": {"run": 1},
+    }
+    assert stage.stepfunctions.calls[0][0] == "heartbeat"
+
+
+def test_without_a_token_the_outcome_is_returned(stage: Stage, job_data: dict[str, Any]) -> None:
+    assert stage.invoke(job_data)["conclusion"] == "success"
+    assert stage.stepfunctions.calls == []
+
+
+def test_the_same_event_twice_is_worked_on_once_and_answered_twice(stage: Stage, event: dict[str, Any]) -> None:
+    stage.invoke(event)
+    stage.invoke(event)
+    assert stage.action.runs == 1
+    first, second = stage.stepfunctions.ended()
+    assert first == second
+
+
+def test_other_tokens_are_other_attempts(stage: Stage, event: dict[str, Any]) -> None:
+    stage.invoke(event)
+    stage.invoke({**event, "taskToken": "another"})
+    assert stage.action.runs == 2
+    assert len({item["id"]["S"] for item in stage.items()}) == 2
+
+
+def test_a_crash_between_work_and_callback_sends_the_stored_outcome(stage: Stage, event: dict[str, Any]) -> None:
+    stage.stepfunctions.errors["success"] = "ThrottlingException"
+    stage.stepfunctions.errors["failure"] = "ThrottlingException"
+    with pytest.raises(Exception, match="ThrottlingException"):
+        stage.invoke(event)
+    stage.stepfunctions.errors.clear()
+    stage.invoke(event)
+    assert stage.action.runs == 1
+    assert [operation for operation, _ in stage.stepfunctions.ended()] == ["success"]
+
+
+def test_a_failure_is_reported_by_name_and_forgotten(stage: Stage, event: dict[str, Any]) -> None:
+    def unavailable(job: Any, work: Any) -> Result:
+        raise GitHubUnavailable("GET /pulls answered 502")
+
+    stage.action.behaviour = unavailable
+    assert stage.invoke(event) is None
+    ((operation, arguments),) = stage.stepfunctions.ended()
+    assert (operation, arguments["error"]) == ("failure", "GitHubUnavailable")
+    assert json.loads(arguments["cause"])["message"] == "GET /pulls answered 502"
+    stage.action.behaviour = None
+    stage.invoke(event)
+    assert stage.action.runs == 2, "a failure is not kept, or a retry would never do the work"
+
+
+def test_an_unexpected_error_says_nothing_of_its_text(stage: Stage, event: dict[str, Any]) -> None:
+    def broken(job: Any, work: Any) -> Result:
+        raise KeyError("secret-in-a-key")
+
+    stage.action.behaviour = broken
+    stage.invoke(event)
+    ((_, arguments),) = stage.stepfunctions.ended()
+    assert arguments["error"] == "KeyError"
+    assert "secret-in-a-key" not in arguments["cause"]
+
+
+def test_an_unknown_action_fails_at_once(
+    stage: Stage, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.handler, "registry", importlib.import_module("processor.registry"))
+    stage.invoke({**event, "action": "no_such_action"})
+    ((operation, arguments),) = stage.stepfunctions.ended()
+    assert (operation, arguments["error"]) == ("failure", "UnknownAction")
+
+
+def test_an_invalid_job_fails_the_task_and_names_the_field(stage: Stage, event: dict[str, Any]) -> None:
+    event["pull_request"]["head"]["sha"] = "canary-value"
+    stage.invoke(event)
+    ((operation, arguments),) = stage.stepfunctions.ended()
+    assert (operation, arguments["error"]) == ("failure", "InvalidJob")
+    assert "pull_request.head.sha" in arguments["cause"]
+    assert "canary" not in arguments["cause"]
+
+
+@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist"])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_closed_task_ends_quietly(stage: Stage, event: dict[str, Any], code: str, fails: bool) -> None:
+    def unavailable(job: Any, work: Any) -> Result:
+        raise GitHubUnavailable("x")
+
+    stage.action.behaviour = unavailable if fails else None
+    stage.stepfunctions.errors |= {"success": code, "failure": code}
+    assert stage.invoke(event) is None
+
+
+def test_work_that_is_told_to_stop_is_not_reported(stage: Stage, event: dict[str, Any]) -> None:
+    def closed(job: Any, work: Any) -> Result:
+        raise TaskClosed("TaskTimedOut")
+
+    stage.action.behaviour = closed
+    assert stage.invoke(event) is None
+    assert stage.stepfunctions.ended() == []
+
+
+def test_the_deadline_is_reported_once(stage: Stage, event: dict[str, Any]) -> None:
+    def slow(job: Any, work: Any) -> Result:
+        work.checkpoint()
+        raise AssertionError("the checkpoint lets it pass")
+
+    stage.action.behaviour = slow
+    stage.invoke(event, remaining_ms=5_000)
+    assert [arguments["error"] for _, arguments in stage.stepfunctions.ended()] == ["DeadlineExceeded"]
+
+
+def test_an_event_that_is_being_worked_on_ends_quietly(stage: Stage, event: dict[str, Any]) -> None:
+    def delivered_again(job: Any, work: Any) -> Result:
+        if stage.action.runs == 1:
+            assert stage.invoke(event) is None
+        return Result(conclusion="success", summary="once")
+
+    stage.action.behaviour = delivered_again
+    stage.invoke(event)
+    assert stage.action.runs == 1
+    assert [operation for operation, _ in stage.stepfunctions.ended()] == ["success"]
+
+
+def test_too_large_an_outcome_is_a_failure(stage: Stage, event: dict[str, Any]) -> None:
+    stage.action.behaviour = lambda job, work: Result(conclusion="success", summary="x", artifacts={"a": "x" * 70_000})
+    stage.invoke(event)
+    assert stage.stepfunctions.ended()[0][1]["error"] == "OutcomeTooLarge"
+
+
+@pytest.mark.parametrize("error", [None, GitHubUnavailable("x"), KeyError("x"), TaskClosed("x")])
+def test_token_and_credential_stay_inside(
+    stage: Stage, event: dict[str, Any], error: Exception | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def behaviour(job: Any, work: Any) -> Result:
+        if error:
+            raise error
+        return Result(conclusion="success", summary="fine")
+
+    stage.action.behaviour = behaviour
+    stage.invoke(event)
+    shown = capsys.readouterr().out + json.dumps(stage.items())
+    shown += json.dumps([{**arguments, "taskToken": None} for _, arguments in stage.stepfunctions.calls])
+    assert TOKEN not in shown
+    assert CREDENTIAL not in shown
+    assert '"delivery_id":"' + event["delivery_id"] in shown
