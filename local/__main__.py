@@ -41,7 +41,7 @@ def main() -> int:
     try:
         match options.command:
             case "run":
-                from local.run import run  # noqa: PLC0415 - the other commands do not need it
+                from local.run import run
 
                 return run(options.directory, progress)
             case "up":
@@ -49,7 +49,7 @@ def main() -> int:
             case "down":
                 return down(options.directory, progress)
             case _:
-                from local.trigger import trigger  # noqa: PLC0415
+                from local.trigger import trigger
 
                 return trigger(options.directory, progress, options.action, options.event, options.delivery_id)
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import deliveries
@@ -14,6 +13,8 @@ from local.github import current_pull_request
 from local.stack import StackInfo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local.progress import Progress
 
 
@@ -33,7 +34,7 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
         try:
             stack = StackInfo.load(directory / "stack.json")
         except FileNotFoundError:
-            raise RuntimeError("no stack runs here: `make up` starts one; or give URL= and SECRET= of another") from None
+            raise RuntimeError("no stack runs here: `make up` starts one; or give URL= and SECRET=") from None
         url, secret = stack.webhook_url, stack.webhook_secret
     if event is not None:
         body = event.read_bytes()

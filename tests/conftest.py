@@ -33,6 +33,7 @@ _draft = _triggers.with_name(f"triggers.{os.getpid()}.json.tmp")
 _draft.write_text(json.dumps(collect()))
 _draft.replace(_triggers)
 
+
 @pytest.fixture
 def context() -> LambdaContext:
     return LambdaContext()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 MAX_AGE_SECONDS = 60
-"""A rotated credential is in use everywhere after this long; an attempt makes many calls, so it costs next to nothing."""
+"""A rotated credential is in use everywhere after this long."""
 
 
 class Credential:
@@ -40,4 +40,4 @@ class Credential:
             raise CredentialUnavailable("Secrets Manager did not give the GitHub credential") from None
         if not value:
             raise CredentialUnavailable("the GitHub credential is empty")
-        return value if isinstance(value, str) else str(value, "utf-8")
+        return value if isinstance(value, str) else bytes(value).decode()

@@ -134,9 +134,7 @@ def perform(job: Job, attendance: Attendance) -> Outcome:
     github = connect(job, credential.read(), GITHUB_API_URL)
     result = action.run(job, RunningWork(github, artifacts, attendance.checkpoint))
     duration_ms = round((time.monotonic() - started) * 1000)
-    outcome = Outcome(
-        action=job.action, delivery_id=job.delivery_id, duration_ms=duration_ms, **result.model_dump()
-    )
+    outcome = Outcome(action=job.action, delivery_id=job.delivery_id, duration_ms=duration_ms, **result.model_dump())
     size = len(outcome.model_dump_json().encode())
     if size > OUTCOME_MAX_BYTES:
         raise OutcomeTooLarge(f"the outcome has {size} bytes of JSON; {OUTCOME_MAX_BYTES} are allowed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -59,6 +60,4 @@ def client(service: str, *, read_timeout: float = READ_TIMEOUT) -> object:
 
 
 def _on_aws() -> bool:
-    import os
-
     return "AWS_ENDPOINT_URL" not in os.environ

@@ -104,6 +104,6 @@ class Telemetry:
         for name in ("delivery_id", "repository", "pull_request", "action"):
             self.annotate(name, keys[name])
 
-    def annotate(self, key: str, value: str | float) -> None:
+    def annotate(self, key: str, value: str | int) -> None:
         """Adds an indexed annotation to the trace."""
         self._tracer.put_annotation(key, value)

@@ -79,10 +79,10 @@ class Delivery:
 
 
 def _body(request: APIGatewayProxyEvent, max_body_bytes: int) -> bytes:
-    text = request.body or ""
+    text, is_base64 = request.body or "", bool(request.is_base64_encoded)
     # Before any decoding: four characters of base64 hold three bytes, and no character is less than one byte.
-    too_long = len(text) * 3 // 4 - 2 > max_body_bytes if request.is_base64_encoded else len(text) > max_body_bytes
-    body = b"" if too_long else _decoded(text, is_base64=request.is_base64_encoded)
+    too_long = len(text) * 3 // 4 - 2 > max_body_bytes if is_base64 else len(text) > max_body_bytes
+    body = b"" if too_long else _decoded(text, is_base64=is_base64)
     if too_long or len(body) > max_body_bytes:
         raise Rejected(413, "too_large", f"the body is larger than {max_body_bytes} bytes", "body")
     return body

@@ -88,9 +88,7 @@ class Executions:
         """Whether the execution of this name is new, and its ARN; None when it has ended without success."""
         asked_at = self._now()
         try:
-            started = self._stepfunctions.start_execution(
-                stateMachineArn=self._state_machine_arn, name=name, input=job
-            )
+            started = self._stepfunctions.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=job)
         except self._stepfunctions.exceptions.ExecutionAlreadyExists:
             arn = self._execution_arn(name)
             status = self._stepfunctions.describe_execution(executionArn=arn)["status"]

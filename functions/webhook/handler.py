@@ -70,17 +70,17 @@ def receive(delivery: Delivery) -> dict[str, Any]:
         SecretUnavailable, ExecutionsUnavailable: it is answered 503.
     """
     verify(delivery)
-    delivery_id, event = delivery.identity()
-    telemetry.log.append_keys(delivery_id=delivery_id, github_event=event)
+    delivery_id, event_name = delivery.identity()
+    telemetry.log.append_keys(delivery_id=delivery_id, github_event=event_name)
     telemetry.annotate("delivery_id", delivery_id)
-    if event == "ping":
+    if event_name == "ping":
         telemetry.count(Metric.DELIVERY_IGNORED)
         telemetry.log.info("ping answered")
         return answer(200, "pong")
     payload = decode(delivery.body)
-    if not triggers.has_event(event):
+    if not triggers.has_event(event_name):
         return ignored("no action is triggered by this event")
-    action = triggers.action_for(event, payload_action(payload))
+    action = triggers.action_for(event_name, payload_action(payload))
     if action is None:
         return ignored("no action is triggered by this action of the event")
 

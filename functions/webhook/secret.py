@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 300
 REFRESH_INTERVAL_SECONDS = 60
-"""A mismatch reads the secret again at most this often: forged deliveries must not drive the bill of another service."""
+"""A mismatch reads the secret again at most this often: forged deliveries must not run up a bill."""
 
 
 class SecretUnavailable(Exception):

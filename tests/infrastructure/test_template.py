@@ -70,9 +70,7 @@ def test_a_circle_would_be_found() -> None:
         graphlib.TopologicalSorter(graph).prepare()
 
 
-EXECUTIONS = (
-    "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-processor:*"
-)
+EXECUTIONS = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-processor:*"
 MACHINE = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${AWS::StackName}-processor"
 TRACES = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
 TABLE = {

@@ -1,4 +1,4 @@
-"""The processor's handler with its table and Step Functions' side of the callback; the action and GitHub are replaced."""
+"""The processor's handler with its table; the action, GitHub and Step Functions are replaced."""
 
 from __future__ import annotations
 
@@ -192,9 +192,7 @@ def test_an_unexpected_error_says_nothing_of_its_text(stage: Stage, event: dict[
     assert "secret-in-a-key" not in arguments["cause"]
 
 
-def test_an_unknown_action_fails_at_once(
-    stage: Stage, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_action_fails_at_once(stage: Stage, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.handler, "registry", importlib.import_module("processor.registry"))
     stage.invoke({**event, "action": "no_such_action"})
     ((operation, arguments),) = stage.stepfunctions.ended()

@@ -57,7 +57,9 @@ def telemetry() -> Counter:
     return Counter()
 
 
-def attendance(callback: Callback | None, telemetry: Counter, remaining: Any = None, interval: float = 0.01) -> Attendance:
+def attendance(
+    callback: Callback | None, telemetry: Counter, remaining: Any = None, interval: float = 0.01
+) -> Attendance:
     return Attendance(callback, remaining or (lambda: 300.0), interval, telemetry)  # type: ignore[arg-type]
 
 

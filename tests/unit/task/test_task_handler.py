@@ -104,9 +104,7 @@ def test_is_idempotent_on_the_token(handler: ModuleType, event: dict[str, Any], 
     assert handler.once.keys == [TOKEN]
 
 
-def test_a_duplicate_in_flight_ends_quietly(
-    handler: ModuleType, event: dict[str, Any], context: LambdaContext
-) -> None:
+def test_a_duplicate_in_flight_ends_quietly(handler: ModuleType, event: dict[str, Any], context: LambdaContext) -> None:
     handler.once.error = IdempotencyAlreadyInProgressError("in progress")
     assert handler.lambda_handler(event, context) == {"result": "dispatched"}
     assert not handler.lambda_client.calls

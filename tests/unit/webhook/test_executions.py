@@ -77,9 +77,7 @@ def test_running_or_succeeded_is_a_duplicate(
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
-def test_a_failed_one_is_restarted(
-    stepfunctions: StepFunctions, executions: Executions, job: Job, status: str
-) -> None:
+def test_a_failed_one_is_restarted(stepfunctions: StepFunctions, executions: Executions, job: Job, status: str) -> None:
     stepfunctions.exists(job.delivery_id, job, status)
     stepfunctions.started(f"{job.delivery_id}-2", job)
     start = executions.start(job)
