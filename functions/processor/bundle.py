@@ -57,7 +57,7 @@ class Counts(Contract):
     left_out: int
     problems: int
     not_checked: int
-    """Files that are too large to be parsed."""
+    """Files that are too large to be parsed, or in an unusual encoding."""
 
 
 class Manifest(Contract):

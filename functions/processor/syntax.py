@@ -43,6 +43,12 @@ _COMMENTED_JSON = re.compile(
 )
 # YAML once a template engine has run over it: Helm charts, Ansible, cookiecutters.
 _TEMPLATE = re.compile(r"(.*/)?templates/.+|.*(\{\{|\}\}).*", re.DOTALL)
+_CODING_LINE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_CODECS = {
+    **dict.fromkeys(("utf-8", "utf8", "utf-8-unix", "utf-8-sig"), "utf-8-sig"),
+    **dict.fromkeys(("latin-1", "latin1", "iso-8859-1", "iso-latin-1"), "latin-1"),
+    **dict.fromkeys(("ascii", "us-ascii"), "ascii"),
+}
 _TOML_LINE = re.compile(r"at line (\d+), column \d+\)$")
 
 
@@ -54,8 +60,8 @@ class SyntaxProblem:
     line: int | None = None
 
 
-class NotChecked(Exception):  # noqa: N818 - a limit, not an error
-    """The file is too large, or too expensive to parse."""
+class NotChecked(Exception):
+    """The file is too large, too expensive to parse, or in an encoding that is not among the usual ones."""
 
 
 def check(path: str, content: bytes) -> SyntaxProblem | None:
@@ -66,7 +72,7 @@ def check(path: str, content: bytes) -> SyntaxProblem | None:
         content: what is in it, at most ``limit(path)`` bytes.
 
     Raises:
-        NotChecked: too large or too expensive.
+        NotChecked: see there.
     """
     kind = language(path)
     if kind is None:
@@ -130,8 +136,19 @@ def _parse_yaml(content: bytes) -> None:
 
 
 def _parse_python(content: bytes) -> None:
-    # To a tree only. That also reads the coding line, so bytes go in.
-    ast.parse(content)
+    # To a tree only. From text: given bytes, Python imports the codec that the file asks for.
+    ast.parse(content.decode(_python_encoding(content)))
+
+
+def _python_encoding(content: bytes) -> str:
+    """The encoding of a source file (PEP 263), as one of a few codecs that are loaded anyway."""
+    for line in content.split(b"\n", 2)[:2]:
+        if match := _CODING_LINE.match(line):
+            name = match[1].decode("ascii", "replace").lower().replace("_", "-")
+            if name not in _CODECS:
+                raise NotChecked
+            return _CODECS[name]
+    return "utf-8-sig"
 
 
 _PARSERS: dict[str, Callable[[bytes], None]] = {

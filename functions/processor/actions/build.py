@@ -110,7 +110,7 @@ def _result(manifest: bundle.Manifest, job: Job, work: Work) -> Result:
     ]
     parts = [f"bundle of {counted(counts.files, 'file')}", ", ".join(filter(None, findings)) or "no problems"]
     if counts.not_checked:
-        parts.append(f"{counted(counts.not_checked, 'file')} too large to check")
+        parts.append(f"{counted(counts.not_checked, 'file')} not checked")
     return Result(
         conclusion="failure" if any(findings) else "success",
         summary="; ".join(parts),
