@@ -1,0 +1,342 @@
+"""The part of GitHub's REST API that Pullback uses, and what is the same for every answer of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+import jwt
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from local.github import sample
+from local.github.bodies import Body, timestamp
+from local.github.control import control
+from local.github.paging import page_of
+from local.github.repository import UnknownRefError
+from local.github.state import Request, State, TooManyStatusesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.github.bodies import Bodies
+    from local.github.faults import Fault
+    from local.github.model import PullRequest
+
+DOCS = "https://docs.github.com/rest"
+FILES_MAX = 3000
+"""Files that "list pull requests files" lists at most, however many there are."""
+DIFF_MAX_FILES = 300
+DIFF_MAX_LINES = 20_000
+DESCRIPTION_MAX = 140
+STATES = ("error", "failure", "pending", "success")
+APP_TOKEN_MAX_SECONDS = 600
+CHUNK = 64 * 1024
+
+# Answered without a token: public on GitHub, opened by a ticket in the address, signed by the app itself.
+_NO_TOKEN = {"api.meta", "api.codeload", "api.access_token"}
+
+
+class ApiError(Exception):
+    """An answer that says no, with GitHub's words."""
+
+    def __init__(self, status: int, message: str, errors: list[Body] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: Body = {"message": message, "documentation_url": DOCS, "status": str(status)}
+        if errors is not None:
+            self.body["errors"] = errors
+
+
+def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks are short
+    """The WSGI application."""
+    app = Flask(__name__, static_folder=None)
+    app.register_blueprint(_api(state, bodies))
+    app.register_blueprint(control(state))
+
+    @app.before_request
+    def before() -> Response | None:
+        if request.path.startswith("/_local/"):
+            return None
+        fault = request.environ["local.fault"] = state.faults.take(request.method, request.path)
+        if fault and fault.status is not None:
+            return _refusal(fault)
+        if request.endpoint not in _NO_TOKEN:
+            _authenticate(state)
+        view_args = request.view_args or {}
+        if "owner" in view_args and f"{view_args.pop('owner')}/{view_args.pop('repo')}" != state.repository.full_name:
+            raise ApiError(404, "Not Found")
+        return None
+
+    @app.after_request
+    def after(response: Response) -> Response:
+        if request.path.startswith("/_local/"):
+            return response
+        state.record(Request(request.method, request.path, response.status_code))
+        rate = state.rate(use=1)
+        for name in ("limit", "remaining", "reset", "used"):
+            response.headers.setdefault(f"x-ratelimit-{name}", str(rate[name]))
+        response.headers.setdefault("x-ratelimit-resource", "core")
+        response.headers["x-github-request-id"] = ":".join(secrets.token_hex(2).upper() for _ in range(4))
+        response.headers["x-github-media-type"] = "github.v3; format=json"
+        if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
+            response.add_etag(weak=True)
+            response.make_conditional(request)
+        fault: Fault | None = request.environ.get("local.fault")
+        return _spoil(response, fault) if fault else response
+
+    @app.errorhandler(ApiError)
+    def refuse(error: ApiError) -> Response:
+        return answer(error.body, error.status)
+
+    @app.errorhandler(HTTPException)
+    def refuse_http(error: HTTPException) -> Response:
+        status = error.code or 500
+        # GitHub answers a method that a path does not have as a path that it does not have.
+        return refuse(ApiError(404, "Not Found") if status == 405 else ApiError(status, error.name))
+
+    return app
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON as GitHub writes it: compact, in UTF-8."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status, headers, content_type="application/json; charset=utf-8")
+
+
+def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short function an endpoint
+    api = Blueprint("api", __name__)
+    repository = state.repository
+    full_name = repository.full_name
+
+    def pull_request(number: int) -> PullRequest:
+        found = repository.pull_requests().get(number)
+        if found is None:
+            raise ApiError(404, "Not Found")
+        return found
+
+    def sha_of(ref: str) -> str:
+        try:
+            return repository.commit(ref).sha
+        except UnknownRefError as error:
+            raise ApiError(404, "Not Found") from error
+
+    def page(path: str, items: list[Any] | tuple[Any, ...]) -> tuple[list[Any], dict[str, str]]:
+        return page_of(items, f"{bodies.api}/repos/{full_name}/{path}", request.args)
+
+    @api.get("/meta")
+    def meta() -> Response:
+        # The ranges that deliveries come from; here they all come from this machine.
+        return answer({"verifiable_password_authentication": False, "hooks": ["127.0.0.1/32"], "api": ["127.0.0.1/32"]})
+
+    @api.get("/rate_limit")
+    def rate_limit() -> Response:
+        rate = state.rate()
+        return answer({"resources": {"core": rate, "search": rate}, "rate": rate})
+
+    @api.get("/repos/<owner>/<repo>")
+    def get_repository() -> Response:
+        return answer(bodies.full_repository(full_name))
+
+    @api.get("/repos/<owner>/<repo>/pulls/<int:number>")
+    def get_pull_request(number: int) -> Response:
+        pull = pull_request(number)
+        files = repository.changed_files(pull.base_sha, pull.head_sha)
+        if "diff" in request.headers.get("accept", ""):
+            text = repository.diff(pull.base_sha, pull.head_sha)
+            if len(files) > DIFF_MAX_FILES:
+                raise ApiError(406, f"Sorry, the diff exceeded the maximum number of files ({DIFF_MAX_FILES}).")
+            if text.count(b"\n") > DIFF_MAX_LINES:
+                raise ApiError(406, f"Sorry, the diff exceeded the maximum number of lines ({DIFF_MAX_LINES})")
+            return Response(text, content_type="application/vnd.github.v3.diff; charset=utf-8")
+        updated_at = timestamp(repository.commit(pull.head_sha).time)
+        commits = repository.commit_count(pull.base_sha, pull.head_sha)
+        return answer(bodies.pull_request(pull, files, commits, updated_at))
+
+    @api.get("/repos/<owner>/<repo>/pulls/<int:number>/files")
+    def list_files(number: int) -> Response:
+        pull = pull_request(number)
+        files, headers = page(
+            f"pulls/{number}/files", repository.changed_files(pull.base_sha, pull.head_sha)[:FILES_MAX]
+        )
+        return answer([bodies.diff_entry(full_name, pull.head_sha, file) for file in files], headers=headers)
+
+    @api.get("/repos/<owner>/<repo>/commits/<path:ref>")
+    def get_commit(ref: str) -> Response:
+        try:
+            commit = repository.commit(ref)
+        except UnknownRefError as error:
+            raise ApiError(422, f"No commit found for SHA: {ref}") from error
+        files = repository.changed_files(commit.parents[0], commit.sha) if commit.parents else ()
+        return answer(bodies.commit(full_name, commit, files))
+
+    @api.get("/repos/<owner>/<repo>/commits/<path:ref>/status")
+    def get_combined_status(ref: str) -> Response:
+        sha = sha_of(ref)
+        latest = {status.context: status for status in state.statuses(sha)}
+        statuses, headers = page(f"commits/{ref}/status", list(latest.values()))
+        body = bodies.combined_status(full_name, sha, list(latest.values()))
+        body["statuses"] = [bodies.simple_status(full_name, status) for status in statuses]
+        return answer(body, headers=headers)
+
+    @api.get("/repos/<owner>/<repo>/commits/<path:ref>/statuses")
+    @api.get("/repos/<owner>/<repo>/statuses/<path:ref>")  # older, no longer described, and what PyGithub asks
+    def list_statuses(ref: str) -> Response:
+        newest_first = state.statuses(sha_of(ref))[::-1]
+        statuses, headers = page(f"commits/{ref}/statuses", newest_first)
+        return answer([bodies.status(full_name, status) for status in statuses], headers=headers)
+
+    @api.post("/repos/<owner>/<repo>/statuses/<sha>")
+    def create_status(sha: str) -> Response:
+        fields = _json_object()
+        _validate_status(fields)
+        try:
+            known = repository.commit(sha).sha == sha
+        except UnknownRefError:
+            known = False
+        if not known:
+            raise ApiError(422, f"No commit found for SHA: {sha}")
+        try:
+            status = state.add_status(
+                sha,
+                state=fields["state"],
+                context=fields.get("context") or "default",
+                description=fields.get("description"),
+                target_url=fields.get("target_url"),
+            )
+        except TooManyStatusesError as error:
+            raise _invalid_status(None, "This SHA and context has reached the maximum number of statuses.") from error
+        body = bodies.status(full_name, status)
+        return answer(body, 201, {"Location": body["url"]})
+
+    @api.get("/repos/<owner>/<repo>/tarball", defaults={"ref": repository.default_branch})
+    @api.get("/repos/<owner>/<repo>/tarball/<path:ref>")
+    def tarball(ref: str) -> Response:
+        sha = sha_of(ref)
+        ticket = state.issue_ticket(sha)
+        location = f"{bodies.html}/_codeload/{full_name}/legacy.tar.gz/{sha}?token={ticket}"
+        return Response(status=302, headers={"Location": location})
+
+    @api.get("/_codeload/<owner>/<repo>/legacy.tar.gz/<sha>")
+    def codeload(sha: str) -> Response:
+        if not state.opens(request.args.get("token", ""), sha):
+            raise ApiError(404, "Not Found")
+
+        def stream() -> Iterator[bytes]:
+            with tempfile.TemporaryFile() as file:
+                repository.write_archive(sha, file)
+                file.seek(0)
+                while chunk := file.read(CHUNK):
+                    yield chunk
+
+        name = f"{full_name.replace('/', '-')}-{sha[:7]}.tar.gz"
+        headers = {"Content-Disposition": f"attachment; filename={name}"}
+        return Response(stream(), headers=headers, content_type="application/x-gzip")
+
+    @api.post("/app/installations/<int:installation>/access_tokens")
+    def access_token(installation: int) -> Response:
+        _check_app_token()
+        if installation != sample.INSTALLATION_ID:
+            raise ApiError(404, "Not Found")
+        token, expires_at = state.issue_token()
+        permissions = {"contents": "read", "metadata": "read", "pull_requests": "read", "statuses": "write"}
+        body = {
+            "token": token,
+            "expires_at": timestamp(expires_at),
+            "permissions": permissions,
+            "repository_selection": "selected",
+        }
+        return answer(body, 201)
+
+    return api
+
+
+def _authenticate(state: State) -> None:
+    header = request.headers.get("authorization", "")
+    scheme, _, token = header.partition(" ")
+    if not header:
+        raise ApiError(401, "Requires authentication")
+    if scheme.lower() not in {"token", "bearer"} or not state.knows(token.strip()):
+        raise ApiError(401, "Bad credentials")
+
+
+def _check_app_token() -> None:
+    """The rules of an app's own token. Its signature is not checked: the app's public key is not known here."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        claims = jwt.decode(
+            token.strip(),
+            options={
+                "verify_signature": False,
+                "verify_exp": True,
+                "verify_iat": True,
+                "require": ["iat", "exp", "iss"],
+            },
+            leeway=60,
+        )
+    except jwt.InvalidTokenError as error:
+        raise ApiError(401, "A JSON web token could not be decoded") from error
+    if scheme.lower() != "bearer":
+        raise ApiError(401, "A JSON web token could not be decoded")
+    if claims["exp"] > time.time() + APP_TOKEN_MAX_SECONDS:
+        raise ApiError(401, "'Expiration time' claim ('exp') is too far in the future")
+
+
+def _json_object() -> Body:
+    try:
+        fields = json.loads(request.get_data())
+    except ValueError as error:
+        raise ApiError(400, "Problems parsing JSON") from error
+    if not isinstance(fields, dict):
+        raise ApiError(400, "Body should be a JSON object")
+    return fields
+
+
+def _validate_status(fields: Body) -> None:
+    if fields.get("state") not in STATES:
+        raise _invalid_status("state", "state is not included in the list")
+    for name in ("context", "description", "target_url"):
+        if not isinstance(fields.get(name), str | None):
+            raise _invalid_status(name, f"{name} is not a string")
+    if len(fields.get("description") or "") > DESCRIPTION_MAX:
+        raise _invalid_status("description", f"description is too long (maximum is {DESCRIPTION_MAX} characters)")
+    target_url = fields.get("target_url")
+    if target_url and not target_url.startswith(("http://", "https://")):
+        raise _invalid_status("target_url", "target_url must use http(s) scheme")
+
+
+def _invalid_status(field: str | None, message: str) -> ApiError:
+    error: Body = {"resource": "Status", "code": "custom", "message": message}
+    if field:
+        error["field"] = field
+    return ApiError(422, "Validation Failed", [error])
+
+
+def _refusal(fault: Fault) -> Response:
+    status = fault.status or 500
+    messages = {401: "Bad credentials", 403: "Forbidden", 404: "Not Found", 502: "Server Error"}
+    body = fault.body if fault.body is not None else ApiError(status, messages.get(status, "Server Error")).body
+    return answer(body, status, fault.headers)
+
+
+def _spoil(response: Response, fault: Fault) -> Response:
+    if fault.status is None:
+        response.headers.extend(fault.headers)
+    if fault.delay:
+        time.sleep(fault.delay)
+    if fault.cut:
+        streamed = response.is_streamed
+        data = response.get_data()
+        if not streamed:
+            response.headers["Content-Length"] = str(len(data))
+        response.response = _half(data)
+    return response
+
+
+def _half(data: bytes) -> Iterator[bytes]:
+    yield data[: len(data) // 2]
+    # werkzeug takes this as the client's going away and closes the connection without a word.
+    raise ConnectionAbortedError

@@ -1,0 +1,379 @@
+"""The bodies of GitHub's answers, shaped as its OpenAPI description says (tests/data/github-openapi.json)."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from local.github import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from local.github.model import ChangedFile, Commit, PullRequest
+
+Body = dict[str, Any]
+
+OWNER_ID = 9919
+REPOSITORY_ID = 861204877
+PULL_REQUEST_ID = 2093847100  # plus the number
+USER_IDS = {"octocat": 583231}
+CREATED_AT = "2026-03-02T09:00:00Z"
+
+# Path below a repository's address -> RFC 6570 template that follows it, as GitHub spells both.
+_REPOSITORY_URLS = {
+    "archive_url": "/{archive_format}{/ref}",
+    "assignees_url": "/assignees{/user}",
+    "blobs_url": "/git/blobs{/sha}",
+    "branches_url": "/branches{/branch}",
+    "collaborators_url": "/collaborators{/collaborator}",
+    "comments_url": "/comments{/number}",
+    "commits_url": "/commits{/sha}",
+    "compare_url": "/compare/{base}...{head}",
+    "contents_url": "/contents/{+path}",
+    "contributors_url": "/contributors",
+    "deployments_url": "/deployments",
+    "downloads_url": "/downloads",
+    "events_url": "/events",
+    "forks_url": "/forks",
+    "git_commits_url": "/git/commits{/sha}",
+    "git_refs_url": "/git/refs{/sha}",
+    "git_tags_url": "/git/tags{/sha}",
+    "hooks_url": "/hooks",
+    "issue_comment_url": "/issues/comments{/number}",
+    "issue_events_url": "/issues/events{/number}",
+    "issues_url": "/issues{/number}",
+    "keys_url": "/keys{/key_id}",
+    "labels_url": "/labels{/name}",
+    "languages_url": "/languages",
+    "merges_url": "/merges",
+    "milestones_url": "/milestones{/number}",
+    "notifications_url": "/notifications{?since,all,participating}",
+    "pulls_url": "/pulls{/number}",
+    "releases_url": "/releases{/id}",
+    "stargazers_url": "/stargazers",
+    "statuses_url": "/statuses/{sha}",
+    "subscribers_url": "/subscribers",
+    "subscription_url": "/subscription",
+    "tags_url": "/tags",
+    "teams_url": "/teams",
+    "trees_url": "/git/trees{/sha}",
+}
+
+
+def timestamp(seconds: float) -> str:
+    """A time in seconds since the epoch as GitHub writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def node_id(kind: str, number: int) -> str:
+    """A GraphQL id in the older of GitHub's two forms, which is base64 of the kind and the number."""
+    return base64.b64encode(f"0{len(kind)}:{kind}{number}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A commit status as it was reported."""
+
+    id: int
+    sha: str
+    state: str
+    context: str
+    description: str | None
+    target_url: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """Makes bodies whose addresses point at one GitHub.
+
+    Args:
+        api: address of the API, ``https://api.github.com`` or the local server's.
+        html: address of the pages for people.
+    """
+
+    api: str
+    html: str
+
+    def user(self, login: str, kind: str = "User") -> Body:
+        """A "simple user"; organizations are users too."""
+        number = OWNER_ID if kind == "Organization" else USER_IDS.get(login, 1 + sum(login.encode()))
+        url = f"{self.api}/users/{login}"
+        return {
+            "login": login,
+            "id": number,
+            "node_id": node_id(kind, number),
+            "avatar_url": f"https://avatars.githubusercontent.com/u/{number}?v=4",
+            "gravatar_id": "",
+            "url": url,
+            "html_url": f"{self.html}/{login}",
+            "followers_url": f"{url}/followers",
+            "following_url": f"{url}/following{{/other_user}}",
+            "gists_url": f"{url}/gists{{/gist_id}}",
+            "starred_url": f"{url}/starred{{/owner}}{{/repo}}",
+            "subscriptions_url": f"{url}/subscriptions",
+            "organizations_url": f"{url}/orgs",
+            "repos_url": f"{url}/repos",
+            "events_url": f"{url}/events{{/privacy}}",
+            "received_events_url": f"{url}/received_events",
+            "type": kind,
+            "site_admin": False,
+        }
+
+    def repository(self, full_name: str) -> Body:
+        """A "repository", as pull requests hold it in head and base."""
+        owner, _, name = full_name.partition("/")
+        url = f"{self.api}/repos/{full_name}"
+        html = f"{self.html}/{full_name}"
+        host = self.html.partition("://")[2]
+        return {
+            "id": REPOSITORY_ID,
+            "node_id": node_id("Repository", REPOSITORY_ID),
+            "name": name,
+            "full_name": full_name,
+            "private": True,
+            "owner": self.user(owner, "Organization"),
+            "html_url": html,
+            "description": sample.DESCRIPTION,
+            "fork": False,
+            "url": url,
+            **{key: url + template for key, template in _REPOSITORY_URLS.items()},
+            "created_at": CREATED_AT,
+            "updated_at": CREATED_AT,
+            "pushed_at": CREATED_AT,
+            "git_url": f"git://{host}/{full_name}.git",
+            "ssh_url": f"git@{host}:{full_name}.git",
+            "clone_url": f"{html}.git",
+            "svn_url": html,
+            "homepage": None,
+            "size": 48,
+            "stargazers_count": 3,
+            "watchers_count": 3,
+            "language": "Python",
+            "has_issues": True,
+            "has_projects": True,
+            "has_downloads": True,
+            "has_wiki": False,
+            "has_pages": False,
+            "has_discussions": False,
+            "forks_count": 0,
+            "mirror_url": None,
+            "archived": False,
+            "disabled": False,
+            "open_issues_count": 1,
+            "license": {
+                "key": "mit",
+                "name": "MIT License",
+                "spdx_id": "MIT",
+                "url": f"{self.api}/licenses/mit",
+                "node_id": "MDc6TGljZW5zZTEz",
+            },
+            "allow_forking": True,
+            "is_template": False,
+            "web_commit_signoff_required": False,
+            "topics": [],
+            "visibility": "private",
+            "forks": 0,
+            "open_issues": 1,
+            "watchers": 3,
+            "default_branch": sample.BASE_REF,
+            "allow_squash_merge": True,
+            "allow_merge_commit": True,
+            "allow_rebase_merge": True,
+            "allow_auto_merge": False,
+            "delete_branch_on_merge": True,
+            "allow_update_branch": False,
+            "use_squash_pr_title_as_default": False,
+            "squash_merge_commit_message": "COMMIT_MESSAGES",
+            "squash_merge_commit_title": "COMMIT_OR_PR_TITLE",
+            "merge_commit_message": "PR_TITLE",
+            "merge_commit_title": "MERGE_MESSAGE",
+        }
+
+    def full_repository(self, full_name: str) -> Body:
+        """What "get a repository" answers."""
+        body = self.repository(full_name)
+        return body | {
+            "permissions": {"admin": False, "maintain": False, "push": True, "triage": True, "pull": True},
+            "organization": body["owner"],
+            "custom_properties": {},
+            "network_count": 0,
+            "subscribers_count": 2,
+        }
+
+    def pull_request(self, pull: PullRequest, files: Sequence[ChangedFile], commits: int, updated_at: str) -> Body:
+        """What "get a pull request" answers; also the heart of a delivery."""
+        full_name = pull.full_name
+        url = f"{self.api}/repos/{full_name}/pulls/{pull.number}"
+        issue_url = f"{self.api}/repos/{full_name}/issues/{pull.number}"
+        html_url = f"{self.html}/{full_name}/pull/{pull.number}"
+        links = {
+            "self": url,
+            "html": html_url,
+            "issue": issue_url,
+            "comments": f"{issue_url}/comments",
+            "review_comments": f"{url}/comments",
+            "review_comment": f"{self.api}/repos/{full_name}/pulls/comments{{/number}}",
+            "commits": f"{url}/commits",
+            "statuses": f"{self.api}/repos/{full_name}/statuses/{pull.head_sha}",
+        }
+        number = PULL_REQUEST_ID + pull.number
+        return {
+            "url": url,
+            "id": number,
+            "node_id": node_id("PullRequest", number),
+            "html_url": html_url,
+            "diff_url": f"{html_url}.diff",
+            "patch_url": f"{html_url}.patch",
+            "issue_url": issue_url,
+            "number": pull.number,
+            "state": "open",
+            "locked": False,
+            "title": pull.title,
+            "user": self.user(pull.sender),
+            "body": sample.BODY,
+            "created_at": CREATED_AT,
+            "updated_at": updated_at,
+            "closed_at": None,
+            "merged_at": None,
+            # The SHA of the trial merge; GitHub has none either until it has tried.
+            "merge_commit_sha": None,
+            "assignee": None,
+            "assignees": [],
+            "requested_reviewers": [],
+            "requested_teams": [],
+            "labels": [],
+            "milestone": None,
+            "draft": False,
+            **{f"{kind}_url": links[kind] for kind in _LINKS_WITH_URL},
+            "head": self._end(pull, pull.head_ref, pull.head_sha),
+            "base": self._end(pull, pull.base_ref, pull.base_sha),
+            "_links": {name: {"href": href} for name, href in links.items()},
+            "author_association": "MEMBER",
+            "auto_merge": None,
+            "active_lock_reason": None,
+            "merged": False,
+            "mergeable": True,
+            "rebaseable": True,
+            "mergeable_state": "clean",
+            "merged_by": None,
+            "comments": 0,
+            "review_comments": 0,
+            "maintainer_can_modify": False,
+            "commits": commits,
+            "additions": sum(file.additions for file in files),
+            "deletions": sum(file.deletions for file in files),
+            "changed_files": len(files),
+        }
+
+    def diff_entry(self, full_name: str, sha: str, file: ChangedFile) -> Body:
+        """One file of a pull request or of a commit."""
+        path = quote(file.filename)
+        body: Body = {
+            "sha": file.sha,
+            "filename": file.filename,
+            "status": file.status,
+            "additions": file.additions,
+            "deletions": file.deletions,
+            "changes": file.additions + file.deletions,
+            "blob_url": f"{self.html}/{full_name}/blob/{sha}/{path}",
+            "raw_url": f"{self.html}/{full_name}/raw/{sha}/{path}",
+            "contents_url": f"{self.api}/repos/{full_name}/contents/{path}?ref={sha}",
+        }
+        if file.patch is not None:
+            body["patch"] = file.patch
+        if file.previous_filename is not None:
+            body["previous_filename"] = file.previous_filename
+        return body
+
+    def commit(self, full_name: str, commit: Commit, files: Sequence[ChangedFile]) -> Body:
+        """What "get a commit" answers."""
+        url = f"{self.api}/repos/{full_name}/commits"
+        git_url = f"{self.api}/repos/{full_name}/git"
+        html = f"{self.html}/{full_name}/commit"
+        who = {"name": commit.author, "email": commit.email, "date": timestamp(commit.time)}
+        additions, deletions = sum(file.additions for file in files), sum(file.deletions for file in files)
+        return {
+            "sha": commit.sha,
+            "node_id": node_id("Commit", REPOSITORY_ID) + commit.sha[:8],
+            "commit": {
+                "author": who,
+                "committer": who,
+                "message": commit.message.removesuffix("\n"),
+                "tree": {"sha": commit.tree, "url": f"{git_url}/trees/{commit.tree}"},
+                "url": f"{git_url}/commits/{commit.sha}",
+                "comment_count": 0,
+                "verification": {
+                    "verified": False,
+                    "reason": "unsigned",
+                    "signature": None,
+                    "payload": None,
+                    "verified_at": None,
+                },
+            },
+            "url": f"{url}/{commit.sha}",
+            "html_url": f"{html}/{commit.sha}",
+            "comments_url": f"{url}/{commit.sha}/comments",
+            "author": self.user(sample.SENDER),
+            "committer": self.user(sample.SENDER),
+            "parents": [{"sha": sha, "url": f"{url}/{sha}", "html_url": f"{html}/{sha}"} for sha in commit.parents],
+            "stats": {"total": additions + deletions, "additions": additions, "deletions": deletions},
+            "files": [self.diff_entry(full_name, commit.sha, file) for file in files],
+        }
+
+    def status(self, full_name: str, status: Status) -> Body:
+        """One commit status, with who reported it."""
+        creator = self.user("pullback[bot]", "Bot")
+        return self.simple_status(full_name, status) | {"creator": creator}
+
+    def simple_status(self, full_name: str, status: Status) -> Body:
+        """One commit status as the combined status lists it."""
+        return {
+            "url": f"{self.api}/repos/{full_name}/statuses/{status.sha}",
+            "avatar_url": "https://avatars.githubusercontent.com/in/1?v=4",
+            "id": status.id,
+            "node_id": node_id("StatusContext", status.id),
+            "state": status.state,
+            "description": status.description,
+            "target_url": status.target_url,
+            "context": status.context,
+            "created_at": status.created_at,
+            "updated_at": status.created_at,
+        }
+
+    def combined_status(self, full_name: str, sha: str, latest: Sequence[Status]) -> Body:
+        """What "get the combined status" answers: ``latest`` is the newest status of each context."""
+        states = {status.state for status in latest}
+        if states & {"error", "failure"}:
+            state = "failure"
+        elif states == {"success"}:
+            state = "success"
+        else:
+            state = "pending"
+        url = f"{self.api}/repos/{full_name}/commits/{sha}"
+        return {
+            "state": state,
+            "statuses": [self.simple_status(full_name, status) for status in latest],
+            "sha": sha,
+            "total_count": len(latest),
+            "repository": self.repository(full_name),
+            "commit_url": url,
+            "url": f"{url}/status",
+        }
+
+    def _end(self, pull: PullRequest, ref: str, sha: str) -> Body:
+        return {
+            "label": f"{pull.owner}:{ref}",
+            "ref": ref,
+            "sha": sha,
+            "user": self.user(pull.owner, "Organization"),
+            "repo": self.repository(pull.full_name),
+        }
+
+
+# Links that a pull request also has as `<name>_url`.
+_LINKS_WITH_URL = ("commits", "review_comments", "review_comment", "comments", "statuses")

@@ -1,0 +1,90 @@
+"""The control endpoints below ``/_local/``: what tests and people ask of the server, not of GitHub.
+
+No token is asked for, since the server listens on the loopback address only; bodies must be declared as JSON, which
+keeps the pages of a browser on the same machine out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import BadRequest, NotFound
+
+from local.github import sample
+from local.github.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.github.model import FileContent
+    from local.github.state import State
+
+
+def control(state: State) -> Blueprint:  # noqa: C901 - one short function an endpoint
+    """The endpoints, all over one state."""
+    blueprint = Blueprint("control", __name__, url_prefix="/_local")
+
+    @blueprint.get("/statuses")
+    def statuses() -> Response:
+        return jsonify([asdict(status) for status in state.statuses()])
+
+    @blueprint.get("/requests")
+    def requests() -> Response:
+        return jsonify([asdict(answered) for answered in state.requests()])
+
+    @blueprint.get("/pull_requests/<int:number>")
+    def pull_request(number: int) -> Response:
+        try:
+            return jsonify(asdict(state.repository.pull_requests()[number]))
+        except KeyError as error:
+            raise NotFound from error
+
+    @blueprint.post("/pull_requests")
+    def open_pull_request() -> tuple[Response, int]:
+        fields = request.get_json()
+        opened = state.repository.open_pull_request(_files(fields["files"]), title=fields.get("title", "A change"))
+        return jsonify(asdict(opened)), 201
+
+    @blueprint.post("/push")
+    def push() -> tuple[Response, int]:
+        fields = request.get_json(silent=True) or {}
+        number = fields.get("number", sample.NUMBER)
+        try:
+            sha = state.repository.push(number, _files(fields["files"]) if "files" in fields else None)
+        except KeyError as error:
+            raise NotFound from error
+        return jsonify({"sha": sha}), 201
+
+    @blueprint.post("/faults")
+    def add_fault() -> tuple[Response, int]:
+        fields = request.get_json()
+        make = _FAULTS.get(fields.pop("kind", None))
+        if make is None:
+            raise BadRequest
+        try:
+            state.faults.add(make(**fields))
+        except (TypeError, re.error) as error:
+            raise BadRequest from error
+        return jsonify({}), 201
+
+    @blueprint.delete("/faults")
+    def clear_faults() -> tuple[Response, int]:
+        state.faults.clear()
+        return jsonify({}), 200
+
+    return blueprint
+
+
+# The shorthands of POST /_local/faults: {"kind": "rate_limit", "seconds": 60, "times": 1}.
+_FAULTS: dict[str | None, Callable[..., Fault]] = {
+    None: Fault,
+    "rate_limit": Fault.rate_limit,
+    "secondary_rate_limit": Fault.secondary_rate_limit,
+}
+
+
+def _files(texts: dict[str, Any]) -> dict[str, FileContent]:
+    return {path: None if text is None else text.encode() for path, text in texts.items()}

@@ -1,0 +1,73 @@
+"""What the local GitHub is asked for and what it tells: plain values, free of git and HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request as it is now; ask again after a push."""
+
+    full_name: str
+    number: int
+    title: str
+    head_sha: str
+    head_ref: str
+    base_sha: str
+    base_ref: str
+    installation_id: int
+    sender: str
+
+    @property
+    def owner(self) -> str:
+        return self.full_name.partition("/")[0]
+
+    @property
+    def repository(self) -> str:
+        """The repository's name without its owner."""
+        return self.full_name.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a tree whose mode is not that of an ordinary file."""
+
+    data: bytes
+    """The content; of a symbolic link its target."""
+    executable: bool = False
+    symlink: bool = False
+
+
+FileContent = bytes | File | None
+"""What becomes of a path in a commit: None deletes it, plain bytes keep the mode that it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """One entry of a pull request's diff, in GitHub's words."""
+
+    filename: str
+    previous_filename: str | None
+    status: str
+    """``added``, ``modified``, ``removed``, ``renamed`` or ``changed``, the last one for a change of mode or type."""
+    sha: str
+    """The blob's: the new one, or the old one of a removed file."""
+    additions: int
+    deletions: int
+    patch: str | None
+    """The hunks alone; None for binary files, for those without a changed line and for very large diffs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit's own data."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    message: str
+    author: str
+    email: str
+    time: int
+    """Seconds since the epoch."""

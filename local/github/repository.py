@@ -1,0 +1,236 @@
+"""The git repository behind the local GitHub: real objects, real diffs, no git command.
+
+One bare repository and one JSON file with what git does not know about pull requests. Every operation opens the
+repository anew, because libgit2's handles must not be shared between threads and opening one is cheap.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import pygit2
+from pygit2.enums import FileMode
+
+from local.github import archive, diff, sample
+from local.github.model import ChangedFile, Commit, File, FileContent, PullRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# A minute between two commits of a branch: history reads well and the SHAs stay the same on every machine.
+COMMIT_INTERVAL = 60
+
+
+class UnknownRefError(LookupError):
+    """No branch, pull request or commit of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What git does not know about a pull request."""
+
+    number: int
+    title: str
+    head_ref: str
+    base_ref: str
+    base_sha: str
+
+
+class GitRepository:
+    """The repository and its pull requests, in a directory.
+
+    The directory is filled with the sample repository at first use and reused from then on.
+    """
+
+    full_name = sample.FULL_NAME
+    default_branch = sample.BASE_REF
+
+    def __init__(self, directory: Path) -> None:
+        self._git = directory / "repository.git"
+        self._records_file = directory / "pull_requests.json"
+        self._write_lock = threading.RLock()
+        directory.mkdir(parents=True, exist_ok=True)
+        if not self._records_file.exists():
+            self._create()
+
+    def pull_requests(self) -> dict[int, PullRequest]:
+        """All pull requests by number, each with its present head."""
+        repo = self._open()
+        return {
+            record.number: PullRequest(
+                full_name=self.full_name,
+                number=record.number,
+                title=record.title,
+                head_sha=str(repo.branches[record.head_ref].target),
+                head_ref=record.head_ref,
+                base_sha=record.base_sha,
+                base_ref=record.base_ref,
+                installation_id=sample.INSTALLATION_ID,
+                sender=sample.SENDER,
+            )
+            for record in self._records()
+        }
+
+    def open_pull_request(self, files: Mapping[str, FileContent], *, title: str) -> PullRequest:
+        """Open the next pull request: one commit with these files on a new branch off the default branch."""
+        with self._write_lock:
+            records = self._records()
+            number = max((record.number for record in records), default=0) + 1
+            head_ref = f"change-{number}"
+            repo = self._open()
+            base = str(repo.branches[self.default_branch].target)
+            self._commit(repo, head_ref, parent=base, files=files, message=title)
+            record = _Record(number, title, head_ref, self.default_branch, base)
+            self._save([*records, record])
+            return self.pull_requests()[number]
+
+    def push(self, number: int, files: Mapping[str, FileContent] | None = None) -> str:
+        """Add a commit to a pull request's branch; without files, a line of the changelog.
+
+        Returns:
+            The new head's SHA.
+
+        Raises:
+            KeyError: when there is no such pull request.
+        """
+        with self._write_lock:
+            pull_request = self.pull_requests()[number]
+            repo = self._open()
+            if files is None:
+                files = sample.pushed_files(self.read(pull_request.head_sha, "CHANGELOG.md"))
+            return self._commit(
+                repo,
+                pull_request.head_ref,
+                parent=pull_request.head_sha,
+                files=files,
+                message=f"Update {', '.join(list(files)[:3])}",
+            )
+
+    def read(self, ref: str, path: str) -> bytes:
+        """A file's content at a commit.
+
+        Raises:
+            KeyError: when there is no such file.
+        """
+        repo = self._open()
+        blob = self._resolve(repo, ref).tree[path]
+        if not isinstance(blob, pygit2.Blob):
+            raise KeyError(path)
+        return blob.data
+
+    def commit(self, ref: str) -> Commit:
+        """The commit that a SHA (also shortened), a branch, ``heads/x`` or ``pull/7/head`` names.
+
+        Raises:
+            UnknownRefError: when there is none.
+        """
+        commit = self._resolve(self._open(), ref)
+        return Commit(
+            sha=str(commit.id),
+            tree=str(commit.tree.id),
+            parents=tuple(str(parent) for parent in commit.parent_ids),
+            message=commit.message,
+            author=commit.author.name,
+            email=commit.author.email,
+            time=commit.commit_time,
+        )
+
+    def changed_files(self, base: str, head: str) -> tuple[ChangedFile, ...]:
+        """The diff of a pull request: from where it left its base to its head, as GitHub shows it."""
+        return diff.changed_files(str(self._git), base, head)
+
+    def diff(self, base: str, head: str) -> bytes:
+        """The same diff as text."""
+        return diff.text(str(self._git), base, head)
+
+    def commit_count(self, base: str, head: str) -> int:
+        """How many commits a pull request has."""
+        repo = self._open()
+        walker = repo.walk(pygit2.Oid(hex=head))
+        walker.hide(pygit2.Oid(hex=base))
+        return sum(1 for _ in walker)
+
+    def write_archive(self, sha: str, target: BinaryIO) -> None:
+        """Write the gzip tar that GitHub's codeload answers with: ``git archive`` with one top directory.
+
+        The same commit gives the same bytes.
+        """
+        commit = self._resolve(self._open(), sha)
+        archive.write(target, commit, top=f"{self.full_name.replace('/', '-')}-{str(commit.id)[:7]}")
+
+    def _open(self) -> pygit2.Repository:
+        return pygit2.Repository(str(self._git))
+
+    def _create(self) -> None:
+        # The records are written last, so a directory without them holds at most a half-made repository.
+        shutil.rmtree(self._git, ignore_errors=True)
+        repo = pygit2.init_repository(str(self._git), bare=True, initial_head=sample.BASE_REF)
+        base = self._commit(repo, sample.BASE_REF, parent=None, files=sample.base_files(), message="Say hello")
+        parent = base
+        for message, files in sample.pull_request_commits():
+            parent = self._commit(repo, sample.HEAD_REF, parent=parent, files=files, message=message)
+        self._save([_Record(sample.NUMBER, sample.TITLE, sample.HEAD_REF, sample.BASE_REF, base)])
+
+    def _records(self) -> list[_Record]:
+        return [_Record(**record) for record in json.loads(self._records_file.read_text(encoding="utf-8"))]
+
+    def _save(self, records: list[_Record]) -> None:
+        scratch = self._records_file.with_suffix(".tmp")
+        scratch.write_text(json.dumps([asdict(record) for record in records], indent=1) + "\n", encoding="utf-8")
+        scratch.replace(self._records_file)
+
+    @staticmethod
+    def _commit(
+        repo: pygit2.Repository,
+        branch: str,
+        *,
+        parent: str | None,
+        files: Mapping[str, FileContent],
+        message: str,
+    ) -> str:
+        index = pygit2.Index()
+        time = sample.FIRST_COMMIT_TIME
+        if parent is not None:
+            previous = repo[parent].peel(pygit2.Commit)
+            index.read_tree(previous.tree)
+            time = previous.commit_time + COMMIT_INTERVAL
+        for path, content in files.items():
+            if content is None:
+                index.remove(path)
+            else:
+                blob = repo.create_blob(content.data if isinstance(content, File) else content)
+                index.add(pygit2.IndexEntry(path, blob, _mode(index, path, content)))
+        who = pygit2.Signature(sample.AUTHOR, sample.AUTHOR_EMAIL, time, 0)
+        parents = [] if parent is None else [pygit2.Oid(hex=parent)]
+        sha = repo.create_commit(None, who, who, message + "\n", index.write_tree(repo), parents)
+        repo.references.create(f"refs/heads/{branch}", sha, force=True)
+        return str(sha)
+
+    def _resolve(self, repo: pygit2.Repository, ref: str) -> pygit2.Commit:
+        pull, _, number = ref.removesuffix("/head").partition("pull/")
+        if not pull and number.isdecimal():
+            pull_request = self.pull_requests().get(int(number))
+            ref = pull_request.head_sha if pull_request else ref
+        branch = ref.removeprefix("refs/").removeprefix("heads/")
+        try:
+            if branch in repo.branches.local:
+                return repo.branches.local[branch].peel(pygit2.Commit)
+            # A ref is a name or a SHA here, never one of git's revision expressions (HEAD~1, :/text).
+            if not set(ref) <= set("0123456789abcdef") or len(ref) < 7:
+                raise UnknownRefError(ref)
+            return repo[ref].peel(pygit2.Commit)
+        except (KeyError, ValueError, pygit2.GitError) as error:
+            raise UnknownRefError(ref) from error
+
+
+def _mode(index: pygit2.Index, path: str, content: bytes | File) -> FileMode:
+    if not isinstance(content, File):
+        return index[path].mode if path in index else FileMode.BLOB
+    if content.symlink:
+        return FileMode.LINK
+    return FileMode.BLOB_EXECUTABLE if content.executable else FileMode.BLOB

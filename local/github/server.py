@@ -1,0 +1,104 @@
+"""The local GitHub as a server in a thread of this process."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from local.github import sample
+from local.github.api import create_app
+from local.github.bodies import Bodies, Status
+from local.github.faults import Fault
+from local.github.repository import GitRepository
+from local.github.state import Request, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from local.github.model import FileContent, PullRequest
+
+HOST = "127.0.0.1"
+
+
+class LocalGitHub:
+    """GitHub's REST API over the sample repository, on the loopback address.
+
+    A context manager that serves between enter and exit. Statuses, faults and the log of requests live as long as
+    the object; the git repository stays in its directory.
+
+    Args:
+        directory: where the repository is, or is made at first use.
+        token: what clients must send; every other token is refused unless it was issued to an installation.
+        port: 0 for any free one.
+    """
+
+    def __init__(self, directory: Path, *, token: str, port: int = 0) -> None:
+        self.token = token
+        self._repository = GitRepository(directory)
+        self._state = State(self._repository, token)
+        self._server = make_server(HOST, port, _not_ready, threaded=True, request_handler=_QuietHandler)
+        self.api_url = f"http://{HOST}:{self._server.server_port}"
+        self._server.app = create_app(self._state, Bodies(api=self.api_url, html=self.api_url))
+        self._thread = threading.Thread(target=self._server.serve_forever, name="local-github", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def pull_request(self) -> PullRequest:
+        """The sample pull request, with its present head."""
+        return self._repository.pull_requests()[sample.NUMBER]
+
+    def open_pull_request(self, files: Mapping[str, FileContent], *, title: str = "A change") -> PullRequest:
+        """Open another pull request: one commit with these files; None deletes a file."""
+        return self._repository.open_pull_request(files, title=title)
+
+    def push(self, files: Mapping[str, FileContent] | None = None, *, number: int = sample.NUMBER) -> str:
+        """Push a commit to a pull request, so that its head moves on.
+
+        Args:
+            files: what changes; None for a line of the changelog.
+            number: the pull request's.
+
+        Returns:
+            The new head's SHA.
+        """
+        return self._repository.push(number, files)
+
+    def read(self, ref: str, path: str) -> bytes:
+        """A file's content at a branch or commit."""
+        return self._repository.read(ref, path)
+
+    def statuses(self) -> list[Status]:
+        """The statuses that were reported, in order."""
+        return self._state.statuses()
+
+    def requests(self) -> list[Request]:
+        """The requests that were answered, in order."""
+        return self._state.requests()
+
+    def fail(self, fault: Fault | None = None, /, **fields: Any) -> None:
+        """Put a fault in force: ``fail(status=502, times=2)``, ``fail(Fault.rate_limit(seconds=30))``."""
+        self._state.faults.add(fault or Fault(**fields))
+
+    def clear_faults(self) -> None:
+        self._state.faults.clear()
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: the state keeps the requests, and without their queries."""
+
+
+def _not_ready(_environ: object, _start_response: object) -> list[bytes]:
+    # The application needs the port, which is known once the socket is bound; nothing is served before that.
+    raise RuntimeError("not ready")
