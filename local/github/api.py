@@ -54,6 +54,7 @@ class ApiError(Exception):
 def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks are short
     """The WSGI application."""
     app = Flask(__name__, static_folder=None)
+    app.url_map.redirect_defaults = False  # /tarball/main is answered where it is asked for
     app.register_blueprint(_api(state, bodies))
     app.register_blueprint(control(state))
 

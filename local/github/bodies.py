@@ -192,6 +192,7 @@ class Bodies:
             "squash_merge_commit_title": "COMMIT_OR_PR_TITLE",
             "merge_commit_message": "PR_TITLE",
             "merge_commit_title": "MERGE_MESSAGE",
+            "custom_properties": {},
         }
 
     def full_repository(self, full_name: str) -> Body:
@@ -200,7 +201,6 @@ class Bodies:
         return body | {
             "permissions": {"admin": False, "maintain": False, "push": True, "triage": True, "pull": True},
             "organization": body["owner"],
-            "custom_properties": {},
             "network_count": 0,
             "subscribers_count": 2,
         }
