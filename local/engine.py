@@ -3,7 +3,7 @@
     python -m local.engine --port-file FILE --traces FILE [--exit-with-parent]
 
 Everything that changes ministack's behaviour is in this file. Each change names its reason;
-tests/e2e/test_engine_gaps.py fails when ministack gets it right by itself, so that the change can go.
+tests/infrastructure/test_engine_gaps.py fails when ministack gets it right by itself, so that the change can go.
 Written against ministack 1.5.33.
 """
 
@@ -142,6 +142,38 @@ def honour_alias_event_config(lambda_service: Any) -> None:
     lambda_service.invoke_async_with_retry = qualified
 
 
+def complete_callback_tasks(stepfunctions: Any) -> None:
+    """Gives each attempt of a callback task a token of its own, and fails the task when its function fails.
+
+    Reason: ministack retries with the token of the first attempt, which idempotent functions rightly take for the
+    same event; and it drops the error of the function, so that the execution waits for a callback nobody will send.
+    """
+    wait_for_callback, call_lambda = stepfunctions._invoke_with_callback, stepfunctions._call_lambda  # noqa: SLF001
+    tokens = stepfunctions._task_tokens  # noqa: SLF001
+    used: set[str] = set()
+
+    def with_own_token(resource: str, input_data: Any, token: str, state: Any) -> Any:
+        if token in used:
+            fresh = secrets.token_urlsafe(64)
+            input_data = json.loads(json.dumps(input_data).replace(json.dumps(token), json.dumps(fresh)))
+            token = fresh
+        used.add(token)
+        return wait_for_callback(resource, input_data, token, state)
+
+    def failing_the_task(function: str, event: Any) -> Any:
+        try:
+            return call_lambda(function, event)
+        except stepfunctions._ExecutionError as error:  # noqa: SLF001
+            task = tokens.get(event.get("taskToken")) if isinstance(event, dict) else None
+            if task is not None:
+                task["error"] = {"Error": error.error, "Cause": error.cause}
+                task["event"].set()
+            raise
+
+    stepfunctions._invoke_with_callback = with_own_token  # noqa: SLF001
+    stepfunctions._call_lambda = failing_the_task  # noqa: SLF001
+
+
 def collect_segments(daemon: socket.socket, file: Path) -> None:
     """The X-Ray daemon: appends every segment document that arrives to the file, a line each."""
     with file.open("a", buffering=1) as out:
@@ -192,11 +224,12 @@ async def serve(listener: socket.socket, daemon: tuple[str, int], port_file: Pat
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack.app import app
-    from ministack.services import lambda_svc
+    from ministack.services import lambda_svc, stepfunctions
 
     join_traces(lambda_svc)
     bound_workers(lambda_svc)
     honour_alias_event_config(lambda_svc)
+    complete_callback_tasks(stepfunctions)
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

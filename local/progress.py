@@ -24,6 +24,8 @@ class Progress:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = 120
         self._status: Status | None = None
         self._title = ""
 

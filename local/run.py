@@ -10,7 +10,7 @@ from rich.table import Table
 
 from local import traces
 from local.flow import Flow, deliver, follow, log_lines
-from local.github import sample_pull_request, statuses
+from local.github_control import GitHubControl
 from local.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ def run(directory: Path, progress: Progress) -> int:
     """
     console = progress.console
     with LocalStack(directory, progress) as stack:
-        pull_request = sample_pull_request()
+        github = GitHubControl(stack.info.github_url)
+        pull_request = github.pull_request()
         flows = []
         for action in ACTIONS:
             with progress.step(f"deliver {action} and wait for its execution"):
                 flows.append(follow(deliver(stack.info, action, pull_request), stack.info, stack.traces))
-        posted = statuses(stack.info.github_url)
+        posted = github.statuses()
         (directory / "last-run.json").write_text(
             json.dumps({"deliveries": [flow.to_json() for flow in flows]}, indent=2) + "\n"
         )

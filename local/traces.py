@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-BAR_CHARACTERS = 48
+BAR_CHARACTERS = 40
 
 
 @dataclass(frozen=True)

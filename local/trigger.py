@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from local import deliveries
 from local.flow import event_file
-from local.github import current_pull_request
+from local.github_control import GitHubControl
 from local.stack import StackInfo
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
     if event is not None:
         body = event.read_bytes()
     elif stack is not None:
-        body = deliveries.render(event_file(action), current_pull_request(stack.github_url))
+        body = deliveries.render(event_file(action), GitHubControl(stack.github_url).pull_request())
     else:
         body = event_file(action).read_bytes()
     delivery_id = delivery_id or str(uuid.uuid4())

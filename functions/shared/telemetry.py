@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import warnings
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from shared.job import Job
 
 NAMESPACE = "Pullback"
+
+# A handler that fails before it counts anything has no metrics, which is nothing to warn of in the middle of its log.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 
 class Metric(Enum):
@@ -106,4 +110,4 @@ class Telemetry:
 
     def annotate(self, key: str, value: str | int) -> None:
         """Adds an indexed annotation to the trace."""
-        self._tracer.put_annotation(key, value)
+        self._tracer.put_annotation(key, value)  # type: ignore[arg-type] # an int is no numbers.Number to mypy

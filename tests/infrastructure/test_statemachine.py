@@ -50,7 +50,7 @@ def test_the_limits_fit_the_processors(state: dict[str, Any], resources: dict[st
     (event_config,) = [
         one["Properties"] for one in resources.values() if one["Type"] == "AWS::Lambda::EventInvokeConfig"
     ]
-    interval = processor["Environment"]["Variables"]["HEARTBEAT_INTERVAL_SECONDS"]
+    interval = int(processor["Environment"]["Variables"]["HEARTBEAT_INTERVAL_SECONDS"])
     event_age = event_config["MaximumEventAgeInSeconds"]
     assert interval <= state["HeartbeatSeconds"] / 3
     assert event_age <= state["HeartbeatSeconds"], "an older event has a dead token"

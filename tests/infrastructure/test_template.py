@@ -221,10 +221,21 @@ def test_the_firewall_is_off_unless_asked_for(template: dict[str, Any], resource
     assert all(one["Condition"] == "UseWaf" for one in firewall)
 
 
-def test_the_embedded_aws_gets_one_exception_and_nobody_else_does(template: dict[str, Any]) -> None:
+def test_the_embedded_aws_gets_two_exceptions_and_nobody_else_does(template: dict[str, Any]) -> None:
     assert template["Parameters"]["EmbeddedAws"]["Default"] == "false"
-    assert str(template["Resources"]).count("OnEmbeddedAws") == 1
     assert stack.PARAMETERS["EmbeddedAws"] == "true"
+    # The resource of SendTask*, in one statement, and the demand for TLS.
+    assert str(template["Resources"]).count("OnEmbeddedAws") == 1
+    without_tls = {name for name, one in template["Resources"].items() if one.get("Condition") == "RequireTls"}
+    assert without_tls == {"DeadWorkQueuePolicy", "ArtifactBucketPolicy"}
+    assert template["Conditions"]["RequireTls"] == {"Fn::Not": [template["Conditions"]["OnEmbeddedAws"]]}
+
+
+@pytest.mark.parametrize("policy", ["DeadWorkQueuePolicy", "ArtifactBucketPolicy"])
+def test_queue_and_bucket_refuse_plain_http(resources: dict[str, Any], policy: str) -> None:
+    (statement,) = resources[policy]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_the_local_deployment_leaves_out_what_it_says(resources: dict[str, Any]) -> None:

@@ -1,0 +1,111 @@
+"""The deployed stack: built and deployed once for all end-to-end tests, with IAM enforced."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local import deliveries, flow, traces
+from local.github_control import GitHubControl
+from local.progress import Progress
+from local.stack import LocalStack, aws_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.flow import Flow
+    from local.github import PullRequest
+    from local.traces import Segment
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The running stack, and what tests do with it."""
+
+    stack: LocalStack
+    github: GitHubControl
+
+    def client(self, service: str) -> Any:
+        """A client of the embedded AWS, as its administrator."""
+        return aws_client(service, self.stack.info.aws_endpoint_url)
+
+    def body(self, action: str, pull_request: PullRequest | None = None, **changes: Any) -> bytes:
+        """The sample delivery of an action."""
+        body = deliveries.render(flow.event_file(action), pull_request or self.github.pull_request())
+        return json.dumps({**json.loads(body), **changes}).encode() if changes else body
+
+    def send(
+        self, body: bytes, *, event: str = "pull_request", delivery_id: str | None = None, **headers: str | None
+    ) -> tuple[int, dict[str, Any]]:
+        """Sends a delivery, signed unless a header says otherwise."""
+        signature = deliveries.sign(self.stack.info.webhook_secret, body)
+        sent = deliveries.headers(event, delivery_id or str(uuid.uuid4()), signature)
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}  # type: ignore[misc]
+        given = {name: value for name, value in sent.items() if value is not None}
+        status, answer, _ = deliveries.send(self.stack.info.webhook_url, body, given)
+        return status, answer
+
+    def run(self, action: str, pull_request: PullRequest | None = None) -> Flow:
+        """A delivery, followed to the end of its execution."""
+        info = self.stack.info
+        sent = flow.deliver(info, action, pull_request or self.github.pull_request())
+        return flow.follow(sent, info, self.stack.traces)
+
+    def segments(self, delivery_id: str) -> list[Segment]:
+        """The segments of a delivery's traces."""
+        return traces.of_delivery(traces.read(self.stack.traces), delivery_id)
+
+    def execution_arn(self, name: str) -> str:
+        """The ARN of the execution of this name."""
+        return f"{self.stack.info.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+    def log_lines(self, function: str) -> list[dict[str, Any]]:
+        """Everything that a function logged, line by line; a line that is no JSON has the key ``text``."""
+        lines = flow.log_lines(self.stack.info, function, limit=1_000_000)
+        return [_parsed(line) for line in lines if line.strip()]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return {"text": line}
+    return parsed if isinstance(parsed, dict) else {"text": line}
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with LocalStack(tmp_path_factory.mktemp("stack"), Progress()) as stack:
+        yield Deployed(stack, GitHubControl(stack.info.github_url))
+
+
+@pytest.fixture(scope="session")
+def synchronize(deployed: Deployed) -> Flow:
+    """A delivery of ``synchronize`` that went through."""
+    return deployed.run("synchronize")
+
+
+@pytest.fixture(scope="session")
+def build(deployed: Deployed) -> Flow:
+    """A delivery of ``build`` that went through."""
+    return deployed.run("build")
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Any]], Any]:
+    """Waits for a condition: the value as soon as it is true, or the failure of the test after 20 s."""
+
+    def wait(condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + 20
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                pytest.fail("it did not become true within 20 s")
+            time.sleep(0.1)
+        return value
+
+    return wait

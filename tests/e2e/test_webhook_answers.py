@@ -1,0 +1,181 @@
+"""Every row of the table of answers in README.md, from the deployed stack."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.flow import Flow
+    from tests.e2e.conftest import Deployed
+
+
+@pytest.fixture
+def nothing_started(deployed: Deployed) -> Iterator[None]:
+    """Checks that the test started no execution."""
+    stepfunctions, machine = deployed.client("stepfunctions"), deployed.stack.info.state_machine_arn
+
+    def names() -> set[str]:
+        pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+        return {one["name"] for page in pages for one in page["executions"]}
+
+    before = names()
+    yield
+    assert names() == before
+
+
+@pytest.mark.parametrize("payload_action", ["synchronize", "opened", "reopened"])
+def test_a_push_starts_synchronize(deployed: Deployed, payload_action: str) -> None:
+    delivery_id = str(uuid.uuid4())
+    status, answer = deployed.send(deployed.body("synchronize", action=payload_action), delivery_id=delivery_id)
+    assert (status, answer) == (202, {"result": "started", "execution": delivery_id})
+    execution = deployed.client("stepfunctions").describe_execution(executionArn=deployed.execution_arn(delivery_id))
+    assert json.loads(execution["input"])["action"] == "synchronize"
+
+
+def test_build_starts_build(deployed: Deployed, build: Flow) -> None:
+    assert (build.http_status, build.answer["result"]) == (202, "started")
+    execution = deployed.client("stepfunctions").describe_execution(executionArn=build.execution_arn)
+    assert json.loads(execution["input"])["action"] == "build"
+
+
+def test_a_redelivery_of_a_succeeded_one_is_a_duplicate(deployed: Deployed, synchronize: Flow) -> None:
+    status, answer = deployed.send(deployed.body("synchronize"), delivery_id=synchronize.delivery_id)
+    assert (status, answer) == (200, {"result": "duplicate", "execution": synchronize.delivery_id})
+
+
+def test_a_redelivery_of_a_running_one_is_a_duplicate_and_of_an_aborted_one_a_restart(
+    deployed: Deployed, eventually: Callable[[Callable[[], Any]], Any]
+) -> None:
+    stepfunctions, delivery_id = deployed.client("stepfunctions"), str(uuid.uuid4())
+    body, arn = deployed.body("synchronize"), deployed.execution_arn(delivery_id)
+    deployed.github.fail(path="/pulls/", delay=3.0)
+    try:
+        assert deployed.send(body, delivery_id=delivery_id)[1]["result"] == "started"
+        assert deployed.send(body, delivery_id=delivery_id) == (
+            200,
+            {"result": "duplicate", "execution": delivery_id},
+        )
+        assert stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING"
+        stepfunctions.stop_execution(executionArn=arn)
+    finally:
+        deployed.github.clear_faults()
+    assert stepfunctions.describe_execution(executionArn=arn)["status"] == "ABORTED"
+    status, answer = deployed.send(body, delivery_id=delivery_id)
+    assert (status, answer) == (202, {"result": "restarted", "execution": f"{delivery_id}-2"})
+    restarted = deployed.execution_arn(f"{delivery_id}-2")
+    eventually(lambda: stepfunctions.describe_execution(executionArn=restarted)["status"] == "SUCCEEDED")
+    assert deployed.send(body, delivery_id=delivery_id) == (
+        200,
+        {"result": "duplicate", "execution": f"{delivery_id}-2"},
+    )
+
+
+def test_a_failed_one_is_restarted(deployed: Deployed) -> None:
+    absent = deployed.body("synchronize")
+    payload = json.loads(absent)
+    payload["pull_request"]["number"] = payload["number"] = 99_999
+    body, delivery_id = json.dumps(payload).encode(), str(uuid.uuid4())
+    assert deployed.send(body, delivery_id=delivery_id)[1]["result"] == "started"
+    stepfunctions, arn = deployed.client("stepfunctions"), deployed.execution_arn(delivery_id)
+    execution = _ended(stepfunctions, arn)
+    assert (execution["status"], execution["error"]) == ("FAILED", "GitHubRefused")
+    assert json.loads(execution["cause"])["error"] == "GitHubRefused"
+    status, answer = deployed.send(body, delivery_id=delivery_id)
+    assert (status, answer) == (202, {"result": "restarted", "execution": f"{delivery_id}-2"})
+
+
+def _ended(stepfunctions: Any, arn: str) -> dict[str, Any]:
+    import time
+
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        execution: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
+        if execution["status"] != "RUNNING":
+            return execution
+        time.sleep(0.1)
+    pytest.fail("the execution still runs")
+
+
+@pytest.mark.usefixtures("nothing_started")
+class TestNothingIsStarted:
+    def test_by_a_ping(self, deployed: Deployed) -> None:
+        body = (ROOT / "events/ping.json").read_bytes()
+        assert deployed.send(body, event="ping") == (200, {"result": "pong"})
+
+    @pytest.mark.parametrize(("event", "payload_action"), [("push", "x"), ("pull_request", "labeled")])
+    def test_by_what_triggers_nothing(self, deployed: Deployed, event: str, payload_action: str) -> None:
+        status, answer = deployed.send(deployed.body("synchronize", action=payload_action), event=event)
+        assert (status, answer["result"]) == (202, "ignored")
+        assert answer["reason"]
+
+    @pytest.mark.parametrize(
+        "signature", [None, "", "sha256=", "nonsense", "sha256=" + "0" * 64, "sha256=\u00e9".encode().decode("latin-1")]
+    )
+    def test_by_a_wrong_signature(self, deployed: Deployed, signature: str | None) -> None:
+        status, answer = deployed.send(deployed.body("build"), **{"X_Hub_Signature_256": signature})
+        assert (status, answer["result"]) == (401, "unauthorized")
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            (b"{", "body"),
+            (b"[]", "body"),
+            (b'{"action": "build"}', "repository"),
+            (b'{"action": ["build"]}', "action"),
+        ],
+    )
+    def test_by_a_body_that_is_no_delivery(self, deployed: Deployed, body: bytes, field: str) -> None:
+        status, answer = deployed.send(body)
+        assert (status, answer["result"], answer["field"]) == (400, "invalid", field)
+
+    @pytest.mark.parametrize("missing", ["pull_request", "repository"])
+    def test_by_a_missing_part(self, deployed: Deployed, missing: str) -> None:
+        payload = json.loads(deployed.body("build"))
+        del payload[missing]
+        status, answer = deployed.send(json.dumps(payload).encode())
+        assert (status, answer["field"]) == (400, missing)
+
+    def test_by_a_wrong_type_which_is_not_quoted(self, deployed: Deployed) -> None:
+        payload = json.loads(deployed.body("build"))
+        payload["pull_request"]["number"] = "canary"
+        status, answer = deployed.send(json.dumps(payload).encode())
+        assert (status, answer["field"]) == (400, "pull_request.number")
+        assert "canary" not in json.dumps(answer)
+
+    def test_by_a_form(self, deployed: Deployed) -> None:
+        status, answer = deployed.send(b"payload=%7B%7D", **{"Content_Type": "application/x-www-form-urlencoded"})
+        assert status == 415
+        assert "application/json" in answer["message"]
+
+    @pytest.mark.parametrize("size", [5_000_001, 5_600_000])
+    def test_by_too_large_a_body(self, deployed: Deployed, size: int) -> None:
+        status, answer = deployed.send(b'"' + b"x" * (size - 2) + b'"')
+        assert (status, answer["result"]) == (413, "too_large")
+
+    def test_while_step_functions_refuses(self, deployed: Deployed) -> None:
+        """Takes the webhook's permission away, which also shows that IAM is enforced."""
+        iam = deployed.client("iam")
+        (role,) = [
+            one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"] if "WebhookFunctionRole" in one["RoleName"]
+        ]
+        policy = iam.get_role_policy(RoleName=role, PolicyName="webhook")["PolicyDocument"]
+        policy = json.loads(policy) if isinstance(policy, str) else policy
+        less = {
+            **policy,
+            "Statement": [one for one in policy["Statement"] if one.get("Action") != "states:StartExecution"],
+        }
+        assert less != policy
+        iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(less))
+        try:
+            status, answer = deployed.send(deployed.body("build"))
+        finally:
+            iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(policy))
+        assert (status, answer["result"]) == (503, "unavailable")
