@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import requests.adapters
 from github import Auth, Github
-from github.GithubException import GithubException, RateLimitExceededException
+from github.GithubException import BadAttributeException, GithubException, RateLimitExceededException
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from processor.archive import ByteStream
     from shared.job import Job
 
+Value = TypeVar("Value", str, int)
 State = Literal["pending", "success", "failure", "error"]
 
 MAX_FILES = 3_000
@@ -121,12 +122,12 @@ class PullRequestClient:
     def head_sha(self) -> str:
         """The pull request's head right now."""
         with _translated("GET /repos/{owner}/{repo}/pulls/{number}"):
-            return self._pull_request().head.sha
+            return _known(self._pull_request().head.sha, str)
 
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
         with _translated("GET /repos/{owner}/{repo}/pulls/{number}"):
-            return self._pull_request().changed_files
+            return _known(self._pull_request().changed_files, int)
 
     def files(self) -> Iterator[ChangedFile]:
         """The changed files, page by page, and no more than MAX_FILES."""
@@ -246,12 +247,11 @@ def _translated(call: str) -> Iterator[None]:
         raise _error(call, error.status, error.headers or {}) from None
     except (requests.RequestException, HTTPError) as error:
         raise GitHubUnavailable(f"{call}: {type(error).__name__}") from None
-    except RecursionError:
-        raise GitHubUnavailable(f"{call}: redirected in a circle") from None
     except (RuntimeError, AssertionError):
         # PyGithub's words for a redirect to another host or scheme. It does not follow it.
         raise GitHubRefused(f"{call}: redirected elsewhere") from None
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+    except (BadAttributeException, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        # What PyGithub and its callers raise at a body that is cut, no JSON, or of another shape.
         raise GitHubUnavailable(f"{call}: the answer is broken ({type(error).__name__})") from None
 
 
@@ -269,14 +269,21 @@ def _error(call: str, status: int, headers: Mapping[str, str]) -> WorkError:
 
 def _changed_file(file: File) -> ChangedFile:
     return ChangedFile(
-        path=file.filename,
-        status=file.status,
-        additions=file.additions,
-        deletions=file.deletions,
+        path=_known(file.filename, str),
+        status=_known(file.status, str),
+        additions=_known(file.additions, int),
+        deletions=_known(file.deletions, int),
         patch=file.patch or None,
         blob_sha=file.sha,
         previous_path=file.previous_filename,
     )
+
+
+def _known(value: Value, kind: type[Value]) -> Value:
+    """The value, unless the answer lacks it: PyGithub then gives None, whatever its types say."""
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
 
 
 def _described(text: str) -> str:
