@@ -34,9 +34,9 @@ class Deployed:
         """A client of the embedded AWS, as its administrator."""
         return aws_client(service, self.stack.info.aws_endpoint_url)
 
-    def body(self, action: str, pull_request: PullRequest | None = None, **changes: Any) -> bytes:
+    def body(self, sample: str, pull_request: PullRequest | None = None, **changes: Any) -> bytes:
         """The sample delivery of an action."""
-        body = deliveries.render(flow.event_file(action), pull_request or self.github.pull_request())
+        body = deliveries.render(flow.event_file(sample), pull_request or self.github.pull_request())
         return json.dumps({**json.loads(body), **changes}).encode() if changes else body
 
     def send(

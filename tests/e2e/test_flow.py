@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.job import JOB_MAX_BYTES, Job, Outcome
+from shared.telemetry import fingerprint
 
 if TYPE_CHECKING:
     from local.flow import Flow
@@ -137,12 +138,43 @@ def test_metrics_are_emitted(deployed: Deployed, synchronize: Flow, function: st
     assert (directive["Namespace"], directive["Dimensions"]) == ("Pullback", [["service"]])
 
 
-def test_the_token_and_the_secrets_are_nowhere(deployed: Deployed, synchronize: Flow, build: Flow) -> None:
-    history = deployed.client("stepfunctions").get_execution_history(executionArn=build.execution_arn)
-    # What the task function was given; the history is where Step Functions itself keeps the token.
-    tokens = {value for value in _values(history, "taskToken") if len(value) > 8}
-    assert tokens, "the test needs a token to look for"
-    secrets = {deployed.stack.info.webhook_secret, deployed.stack.github_token}
+CANARY_TOKEN = "AAAAKgAAAAIAAAAAAAAAAcanary" * 8
+
+
+@pytest.fixture(scope="module")
+def invoked_with_canary(deployed: Deployed, synchronize: Flow) -> list[dict[str, Any]]:
+    """What task function and processor answer to a token that no execution waits for, and to broken events with it."""
+    execution = deployed.client("stepfunctions").describe_execution(executionArn=synchronize.execution_arn)
+    event = {**json.loads(execution["input"]), "taskToken": CANARY_TOKEN}
+    events = [event, event, {**event, "action": "no_such_action"}, {**event, "pull_request": CANARY_TOKEN}]
+    functions = [
+        one["FunctionName"]
+        for one in deployed.client("lambda").list_functions()["Functions"]
+        if "TaskFunction" in one["FunctionName"] or "ProcessorFunction" in one["FunctionName"]
+    ]
+    assert len(functions) == 2
+    answers = []
+    for function in functions:
+        for one in events:
+            answer = deployed.client("lambda").invoke(
+                FunctionName=function, Qualifier="live", Payload=json.dumps(one).encode()
+            )
+            answers.append({"error": answer.get("FunctionError"), "payload": answer["Payload"].read().decode()})
+    return answers
+
+
+def test_the_token_and_the_secrets_are_nowhere(
+    deployed: Deployed, synchronize: Flow, build: Flow, invoked_with_canary: list[dict[str, Any]]
+) -> None:
+    # The embedded AWS' own record of calls is where the tokens that were used can be learned.
+    trail = deployed.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "SendTaskSuccess"}]
+    )
+    used = {json.loads(one["CloudTrailEvent"])["requestParameters"]["taskToken"] for one in trail["Events"]}
+    fingerprints = {line["token_fingerprint"] for line in deployed.log_lines("processor") if "token_fingerprint" in line}
+    assert {fingerprint(token) for token in used} <= fingerprints, "the test looks for the tokens that were used"
+    assert len(used) >= 2
+    assert fingerprint(CANARY_TOKEN) in fingerprints
     places = {
         "logs": json.dumps([deployed.log_lines(function) for function in FUNCTIONS], default=str),
         "traces": deployed.stack.traces.read_text(),
@@ -151,23 +183,10 @@ def test_the_token_and_the_secrets_are_nowhere(deployed: Deployed, synchronize: 
         ),
         "output": json.dumps([synchronize.output, build.output]),
         "statuses": json.dumps(deployed.github.statuses()),
+        "answers": json.dumps(invoked_with_canary),
     }
     for place, text in places.items():
         assert len(text) > 50, place
-        for secret in tokens | secrets:
+        for secret in {*used, CANARY_TOKEN, deployed.stack.info.webhook_secret, deployed.stack.github_token}:
             assert secret not in text, place
             assert json.dumps(secret)[1:-1] not in text, place
-
-
-def _values(value: Any, key: str) -> list[str]:
-    if isinstance(value, dict):
-        own = [value[key]] if isinstance(value.get(key), str) else []
-        return own + [one for inner in value.values() for one in _values(inner, key)]
-    if isinstance(value, list):
-        return [one for inner in value for one in _values(inner, key)]
-    if isinstance(value, str) and f'"{key}"' in value:
-        try:
-            return _values(json.loads(value), key)
-        except ValueError:
-            return []
-    return []
