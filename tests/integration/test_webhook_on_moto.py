@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.support import DELIVERY_ID, LambdaContext, log_to_current_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import ModuleType
 
 SECRET = "It's a Secret to Everybody"
@@ -47,8 +47,8 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         shared_client.cache_clear()  # type: ignore[attr-defined]
 
 
-def request(body: bytes | str, *, secret: str = SECRET, event: str = "pull_request", **changes: Any) -> dict[str, Any]:
-    raw = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
+def request(content: bytes | str, *, secret: str = SECRET, event: str = "pull_request", **changes: Any) -> dict[str, Any]:
+    raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
     headers = deliveries.headers(event, DELIVERY_ID, deliveries.sign(secret, raw))
     headers.update(changes.pop("headers", {}))
     return {
@@ -56,7 +56,7 @@ def request(body: bytes | str, *, secret: str = SECRET, event: str = "pull_reque
         "path": "/webhook",
         "httpMethod": "POST",
         "headers": {name: value for name, value in headers.items() if value is not None},
-        "body": raw.decode() if isinstance(body, bytes) else body,
+        "body": raw.decode() if isinstance(content, bytes) else content,
         "isBase64Encoded": False,
         "requestContext": {"requestId": "r", "stage": "live"},
         **changes,
@@ -100,7 +100,11 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "no delivery id": ({"headers": {"X-GitHub-Delivery": None}}, 400, "invalid"),
     "a delivery id that is none": ({"headers": {"X-GitHub-Delivery": "a b"}}, 400, "invalid"),
     "broken base64": ({"isBase64Encoded": True, "body": "%%%"}, 400, "invalid"),
-    "no headers": ({"headers": dict.fromkeys(("Content-Type", "X-GitHub-Event", "X-GitHub-Delivery"))}, 415, "unsupported"),
+    "no headers": (
+        {"headers": dict.fromkeys(("Content-Type", "X-GitHub-Event", "X-GitHub-Delivery"))},
+        415,
+        "unsupported",
+    ),
 }
 
 
