@@ -86,7 +86,7 @@ def send(url: str, body: bytes, headers: Mapping[str, str], timeout: float = TIM
         The status, the answer's JSON (None when it is not JSON), and the milliseconds until the whole answer.
 
     Raises:
-        urllib3.exceptions.HTTPError: when there is no answer within ``timeout`` seconds.
+        urllib3.exceptions.HTTPError: when connecting, or waiting for a byte of the answer, takes over ``timeout`` s.
     """
     with urllib3.PoolManager(retries=False) as http:
         start = time.perf_counter()

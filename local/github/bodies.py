@@ -102,7 +102,7 @@ class Bodies:
     def user(self, login: str, kind: str = "User") -> Body:
         """A "simple user"; organizations are users too."""
         number = OWNER_ID if kind == "Organization" else USER_IDS.get(login, 1 + sum(login.encode()))
-        url = f"{self.api}/users/{login}"
+        url = f"{self.api}/users/{quote(login)}"
         return {
             "login": login,
             "id": number,
@@ -110,7 +110,7 @@ class Bodies:
             "avatar_url": f"https://avatars.githubusercontent.com/u/{number}?v=4",
             "gravatar_id": "",
             "url": url,
-            "html_url": f"{self.html}/{login}",
+            "html_url": f"{self.html}/{quote(login)}",
             "followers_url": f"{url}/followers",
             "following_url": f"{url}/following{{/other_user}}",
             "gists_url": f"{url}/gists{{/gist_id}}",

@@ -45,7 +45,7 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
     @blueprint.post("/pull_requests")
     def open_pull_request() -> tuple[Response, int]:
         fields = request.get_json()
-        opened = state.repository.open_pull_request(_files(fields["files"]), title=fields.get("title", "A change"))
+        opened = state.repository.open_pull_request(_files(fields.get("files")), title=fields.get("title", "A change"))
         return jsonify(asdict(opened)), 201
 
     @blueprint.post("/push")
@@ -86,5 +86,7 @@ _FAULTS: dict[str | None, Callable[..., Fault]] = {
 }
 
 
-def _files(texts: dict[str, Any]) -> dict[str, FileContent]:
+def _files(texts: Any) -> dict[str, FileContent]:
+    if not isinstance(texts, dict) or not all(isinstance(text, str | None) for text in texts.values()):
+        raise BadRequest
     return {path: None if text is None else text.encode() for path, text in texts.items()}
