@@ -114,9 +114,7 @@ def test_the_hops_are_annotated(done: Flow) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_log_line_of_every_hop_carries_the_delivery(
-    deployed: Deployed, synchronize: Flow, function: str
-) -> None:
+def test_every_log_line_of_every_hop_carries_the_delivery(deployed: Deployed, synchronize: Flow, function: str) -> None:
     lines = [line for line in deployed.log_lines(function) if "message" in line and "level" in line]
     (request_id,) = {
         line["function_request_id"] for line in lines if line.get("delivery_id") == synchronize.delivery_id
@@ -171,7 +169,8 @@ def test_the_token_and_the_secrets_are_nowhere(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "SendTaskSuccess"}]
     )
     used = {json.loads(one["CloudTrailEvent"])["requestParameters"]["taskToken"] for one in trail["Events"]}
-    fingerprints = {line["token_fingerprint"] for line in deployed.log_lines("processor") if "token_fingerprint" in line}
+    lines = deployed.log_lines("processor")
+    fingerprints = {line["token_fingerprint"] for line in lines if "token_fingerprint" in line}
     assert {fingerprint(token) for token in used} <= fingerprints, "the test looks for the tokens that were used"
     assert len(used) >= 2
     assert fingerprint(CANARY_TOKEN) in fingerprints

@@ -120,7 +120,7 @@ class TestNothingIsStarted:
         "signature", [None, "", "sha256=", "nonsense", "sha256=" + "0" * 64, "sha256=\u00e9".encode().decode("latin-1")]
     )
     def test_by_a_wrong_signature(self, deployed: Deployed, signature: str | None) -> None:
-        status, answer = deployed.send(deployed.body("build"), **{"X_Hub_Signature_256": signature})
+        status, answer = deployed.send(deployed.body("build"), X_Hub_Signature_256=signature)
         assert (status, answer["result"]) == (401, "unauthorized")
 
     @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ class TestNothingIsStarted:
         assert "canary" not in json.dumps(answer)
 
     def test_by_a_form(self, deployed: Deployed) -> None:
-        status, answer = deployed.send(b"payload=%7B%7D", **{"Content_Type": "application/x-www-form-urlencoded"})
+        status, answer = deployed.send(b"payload=%7B%7D", Content_Type="application/x-www-form-urlencoded")
         assert status == 415
         assert "application/json" in answer["message"]
 
@@ -163,9 +163,8 @@ class TestNothingIsStarted:
     def test_while_step_functions_refuses(self, deployed: Deployed) -> None:
         """Takes the webhook's permission away, which also shows that IAM is enforced."""
         iam = deployed.client("iam")
-        (role,) = [
-            one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"] if "WebhookFunctionRole" in one["RoleName"]
-        ]
+        names = [one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"]]
+        (role,) = [name for name in names if "WebhookFunctionRole" in name]
         policy = iam.get_role_policy(RoleName=role, PolicyName="webhook")["PolicyDocument"]
         policy = json.loads(policy) if isinstance(policy, str) else policy
         less = {

@@ -31,7 +31,8 @@ def test_an_alias_event_configuration_is_still_not_looked_at() -> None:
 def test_a_retry_still_carries_the_same_token() -> None:
     source = inspect.getsource(stepfunctions._execute_task)
     source = inspect.getsource(stepfunctions._execute_task)
-    assert source.index('ctx["Task"] = {"Token": new_uuid()}') < source.index("while True:"), "once, before all attempts"
+    # Once, before the loop over all attempts.
+    assert source.index('ctx["Task"] = {"Token": new_uuid()}') < source.index("while True:")
 
 
 def test_a_failed_function_still_leaves_its_callback_task_waiting() -> None:

@@ -508,7 +508,7 @@ class RealWork:
 
 
 def test_the_report_of_the_sample_pull_request(server: Server, client: PullRequestClient) -> None:
-    result = synchronize.run(job_of(server.pull_request), RealWork(client))  # type: ignore[arg-type]
+    result = synchronize.run(job_of(server.pull_request), RealWork(client))
 
     assert result.conclusion == "failure"
     assert set(result.artifacts["problems"]) == {"binary additions"}
@@ -521,7 +521,7 @@ def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
     job = job_of(server.pull_request, "build")
     work = RealWork(connect(job, TOKEN, server.api_url))
 
-    result = build.run(job, work)  # type: ignore[arg-type]
+    result = build.run(job, work)
 
     assert result.conclusion == "success"
     assert result.artifacts["files"] > 10

@@ -26,7 +26,7 @@ def stepfunctions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # moto's evaluator of JSONata is an empty slot.
     monkeypatch.setattr(evaluator, "_eval_jsonata", lambda expression: Jsonata(expression).evaluate(None))
     config = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
-    with mock_aws(config=config):  # type: ignore[arg-type]
+    with mock_aws(config=config):  # type: ignore[call-overload]
         role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
         function = boto3.client("lambda").create_function(
             FunctionName="task", Runtime="python3.13", Role=role, Handler="x.y", Code={"ZipFile": b"zip"}

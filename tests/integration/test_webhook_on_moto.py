@@ -47,7 +47,9 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         shared_client.cache_clear()  # type: ignore[attr-defined]
 
 
-def request(content: bytes | str, *, secret: str = SECRET, event: str = "pull_request", **changes: Any) -> dict[str, Any]:
+def request(
+    content: bytes | str, *, secret: str = SECRET, event: str = "pull_request", **changes: Any
+) -> dict[str, Any]:
     raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
     headers = deliveries.headers(event, DELIVERY_ID, deliveries.sign(secret, raw))
     headers.update(changes.pop("headers", {}))

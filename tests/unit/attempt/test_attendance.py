@@ -60,7 +60,7 @@ def telemetry() -> Counter:
 def attendance(
     callback: Callback | None, telemetry: Counter, remaining: Any = None, interval: float = 0.01
 ) -> Attendance:
-    return Attendance(callback, remaining or (lambda: 300.0), interval, telemetry)  # type: ignore[arg-type]
+    return Attendance(callback, remaining or (lambda: 300.0), interval, telemetry)
 
 
 def test_beats_at_once_and_then_regularly(callback: Callback, telemetry: Counter) -> None:

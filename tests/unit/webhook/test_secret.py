@@ -44,7 +44,7 @@ def clock() -> Clock:
 
 def test_current_and_previous_are_told_apart(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="new", AWSPREVIOUS="old")
-    secret = WebhookSecret("name", manager, clock)  # type: ignore[arg-type]
+    secret = WebhookSecret("name", manager, clock)
     assert secret.versions() == [b"new", b"old"]
     assert secret.versions() == [b"new", b"old"]
     assert sorted(manager.asked) == ["AWSCURRENT", "AWSPREVIOUS"], "the second call is answered from the cache"
@@ -52,7 +52,7 @@ def test_current_and_previous_are_told_apart(clock: Clock) -> None:
 
 def test_a_missing_previous_version_is_remembered(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="only")
-    secret = WebhookSecret("name", manager, clock)  # type: ignore[arg-type]
+    secret = WebhookSecret("name", manager, clock)
     for _ in range(5):
         assert secret.versions() == [b"only"]
     assert manager.asked.count("AWSPREVIOUS") == 1
@@ -63,7 +63,7 @@ def test_a_missing_previous_version_is_remembered(clock: Clock) -> None:
 
 def test_fresh_sees_a_rotation(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="first")
-    secret = WebhookSecret("name", manager, clock)  # type: ignore[arg-type]
+    secret = WebhookSecret("name", manager, clock)
     secret.versions()
     manager.versions = {"AWSCURRENT": "second", "AWSPREVIOUS": "first"}
     assert secret.versions() == [b"first"]
@@ -72,7 +72,7 @@ def test_fresh_sees_a_rotation(clock: Clock) -> None:
 
 
 def test_refreshes_are_rate_limited(clock: Clock) -> None:
-    secret = WebhookSecret("name", SecretsManager(), clock)  # type: ignore[arg-type]
+    secret = WebhookSecret("name", SecretsManager(), clock)
     assert secret.may_refresh()
     assert not secret.may_refresh()
     clock.now += REFRESH_INTERVAL_SECONDS
@@ -81,7 +81,7 @@ def test_refreshes_are_rate_limited(clock: Clock) -> None:
 
 @pytest.mark.parametrize("code", ["!InternalServiceError", "!ResourceNotFoundException", "!AccessDeniedException"])
 def test_no_current_version_is_unavailability(clock: Clock, code: str) -> None:
-    secret = WebhookSecret("name", SecretsManager(AWSCURRENT=code), clock)  # type: ignore[arg-type]
+    secret = WebhookSecret("name", SecretsManager(AWSCURRENT=code), clock)
     with pytest.raises(SecretUnavailable):
         secret.versions()
 
@@ -89,4 +89,4 @@ def test_no_current_version_is_unavailability(clock: Clock, code: str) -> None:
 def test_an_error_on_the_previous_version_is_not_taken_for_its_absence(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="new", AWSPREVIOUS="!InternalServiceError")
     with pytest.raises(SecretUnavailable):
-        WebhookSecret("name", manager, clock).versions()  # type: ignore[arg-type]
+        WebhookSecret("name", manager, clock).versions()
