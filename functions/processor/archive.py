@@ -48,7 +48,7 @@ _GNU_AND_PAX = frozenset(
 )
 
 
-class ArchiveRefused(Exception):  # noqa: N818 - a finding about the pull request, not a failure of ours
+class ArchiveRefused(Exception):
     """The whole archive is malformed or beyond a limit. The message is in our own words."""
 
 

@@ -308,11 +308,11 @@ def test_hostile_headers_are_refused(tar: bytes) -> None:
 
 
 def test_global_headers_do_not_add_up() -> None:
-    record = b"1000 k%d=".ljust(999, b"x") + b"\n"
     block = header(b"00000001750\0", kind=b"g")
+    records = [(b"1000 k%d=" % number).ljust(999, b"x") + b"\n" for number in range(20)]
 
     with pytest.raises(ArchiveRefused, match="oversized header"):
-        read(gzip.compress(b"".join(block + (record % number).ljust(1024, b"\0") for number in range(20))))
+        read(gzip.compress(b"".join(block + record.ljust(1024, b"\0") for record in records)))
 
 
 def test_long_names_are_read_in_both_formats() -> None:
