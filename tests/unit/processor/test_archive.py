@@ -297,7 +297,7 @@ def test_what_is_no_archive_is_refused(data: bytes) -> None:
         + b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n".ljust(512, b"\0") + header(),
         header(b"00000000030\0", kind=b"x") + b"24 GNU.sparse.map=1,2,3\n".ljust(512, b"\0") + header(),
         # The size to skip by is not the size that is told.
-        header(b"00000000034\0", kind=b"x") + b"28 GNU.sparse.realsize=0001\n".ljust(512, b"\0")
+        header(b"00000000034\0", kind=b"x") + b"28 GNU.sparse.realsize=0000\n".ljust(512, b"\0")
         + header(b"\x80" + b"\0" * 4 + b"\x7f" * 7),
         header(b"00000000000\0", kind=b"x") * 5000,
     ],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import io
 import tarfile
 import tempfile
 import tracemalloc
@@ -41,6 +43,23 @@ class GeneratedArchive:
             self._buffer += part
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
+
+
+def test_an_entry_costs_little() -> None:
+    entries = 20_000
+    tar = b"".join(tarfile.TarInfo(f"top/directory/{number}").tobuf() for number in range(entries)) + bytes(1024)
+    archive = gzip.compress(tar, 1)
+    del tar
+    with tempfile.TemporaryFile() as spool:
+        tracemalloc.start()
+        try:
+            tree = read_archive(io.BytesIO(archive), spool)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert len(tree.files) == entries
+    assert peak / entries < 1024
 
 
 def test_memory_stays_flat_while_200_mib_go_through() -> None:
