@@ -7,6 +7,7 @@ repository anew, because libgit2's handles must not be shared between threads an
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from dataclasses import asdict, dataclass
@@ -212,11 +213,13 @@ class GitRepository:
         return str(sha)
 
     def _resolve(self, repo: pygit2.Repository, ref: str) -> pygit2.Commit:
-        pull, _, number = ref.removesuffix("/head").partition("pull/")
-        if not pull and number.isdecimal():
-            pull_request = self.pull_requests().get(int(number))
-            ref = pull_request.head_sha if pull_request else ref
-        branch = ref.removeprefix("refs/").removeprefix("heads/")
+        ref = ref.removeprefix("refs/")
+        branch = ref.removeprefix("heads/")
+        if pull := re.fullmatch(r"pull/([0-9]{1,9})/head", ref):
+            pull_request = self.pull_requests().get(int(pull[1]))
+            if pull_request is None:
+                raise UnknownRefError(ref)
+            ref = pull_request.head_sha
         try:
             if branch in repo.branches.local:
                 return repo.branches.local[branch].peel(pygit2.Commit)

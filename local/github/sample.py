@@ -23,7 +23,7 @@ BASE_REF = "main"
 HEAD_REF = "add-languages"
 NUMBER = 7
 TITLE = "Greet people in three languages 👋"
-BODY = "Hello was English only. This adds German and French, and a banner for the start page.\n\nCloses #5"
+BODY = "Hello was English only. This adds German and French, and a friendlier logo.\n\nCloses #5"
 INSTALLATION_ID = 58213407
 SENDER = "octocat"
 
@@ -72,7 +72,7 @@ def pull_request_commits() -> Iterator[tuple[str, Mapping[str, FileContent]]]:
         },
     )
     yield (
-        "Ship it: dependency, workflow, documentation, banner",
+        "Ship it: dependency, workflow, documentation, logo",
         {
             ".github/workflows/ci.yml": WORKFLOW.replace(b'["3.12"]', b'["3.12", "3.13"]').replace(
                 b"      - run: uv run pytest\n",
@@ -80,7 +80,7 @@ def pull_request_commits() -> Iterator[tuple[str, Mapping[str, FileContent]]]:
             ),
             "CHANGELOG.md": b"# Changelog\n\n## 1.3.0\n\n- Greets people in three languages.\n\n"
             b"## 1.2.0\n\n- Greets people by name.\n",
-            "assets/banner.png": png(128, 48, seed="banner"),
+            "assets/logo.png": png(16, 16, seed="a friendlier logo"),
             "docs/deploy.md": None,
             "docs/index.md": b"# hello-pullback\n\nA service that says hello in three languages.\n\n"
             b"- [Operations](operations.md)\n",

@@ -32,7 +32,7 @@ OPENAPI = json.loads((ROOT / "tests/data/github-openapi.json").read_text(encodin
 TOKEN = "t0ken-of-the-tests"
 INSTALLATION = 58213407
 REPO = "/repos/octo-org/hello-pullback"
-HEAD_SHA = "7e7829d85dd5d293e88156a35de307a7185a9e91"
+HEAD_SHA = "77f4cb98bd37124f6d4e469c10164969f905ad36"
 BASE_SHA = "2d2008de6188bfcaef861d79abc527aa87317590"
 UNKNOWN_SHA = "0" * 40
 
@@ -63,7 +63,13 @@ def get(github: LocalGitHub, path: str, **options: Any) -> requests.Response:
 
 
 def pygithub(github: LocalGitHub) -> Github:
-    return Github(auth=Auth.Token(TOKEN), base_url=github.api_url, retry=None, seconds_between_writes=None)
+    return Github(
+        auth=Auth.Token(TOKEN),
+        base_url=github.api_url,
+        retry=None,
+        seconds_between_requests=None,
+        seconds_between_writes=None,
+    )
 
 
 @cache
@@ -144,14 +150,16 @@ class TestShapes:
         assert get(github, "/teams").json()["message"] == "Not Found"
         assert call(github, "DELETE", REPO).status_code == 404
 
-    @pytest.mark.parametrize("ref", [UNKNOWN_SHA, "nothing", "HEAD~1", "main~1", "7e78"])
+    @pytest.mark.parametrize("ref", [UNKNOWN_SHA, "nothing", "pull/99/head", "HEAD~1", "main~1", "7e78"])
     def test_an_unknown_commit_is_unprocessable(self, github: LocalGitHub, ref: str) -> None:
         response = get(github, f"{REPO}/commits/{ref}")
         assert response.status_code == 422
         assert_as_described(response, COMMIT)
         assert response.json()["message"] == f"No commit found for SHA: {ref}"
 
-    @pytest.mark.parametrize("ref", [HEAD_SHA, HEAD_SHA[:7], "add-languages", "heads/add-languages", "pull/7/head"])
+    @pytest.mark.parametrize(
+        "ref", [HEAD_SHA, HEAD_SHA[:7], "add-languages", "refs/heads/add-languages", "pull/7/head"]
+    )
     def test_names_of_a_commit(self, github: LocalGitHub, ref: str) -> None:
         assert get(github, f"{REPO}/commits/{ref}").json()["sha"] == HEAD_SHA
 
@@ -243,8 +251,8 @@ class TestSample:
         assert files[".github/workflows/ci.yml"]["status"] == "modified"
         assert files["uv.lock"]["status"] == "modified"
         assert files["docs/operations.md"]["previous_filename"] == "docs/deploy.md"
-        banner = files["assets/banner.png"]
-        assert (banner["status"], banner["changes"], "patch" in banner) == ("added", 0, False)
+        logo = files["assets/logo.png"]
+        assert (logo["status"], logo["changes"], "patch" in logo) == ("modified", 0, False)
         pull = get(github, f"{REPO}/pulls/7").json()
         assert pull["changed_files"] == len(files)
         assert pull["additions"] == sum(file["additions"] for file in files.values())
@@ -534,7 +542,7 @@ class TestPyGithub:
         assert pull.mergeable
         files = {file.filename: file for file in pull.get_files()}
         assert files["docs/operations.md"].previous_filename == "docs/deploy.md"
-        assert files["assets/banner.png"].patch is None
+        assert files["assets/logo.png"].patch is None
 
     def test_it_follows_pages(self, fresh: LocalGitHub) -> None:
         opened = fresh.open_pull_request({f"data/{number}.txt": b"x\n" for number in range(65)})
