@@ -352,10 +352,9 @@ class _Entry(tarfile.TarInfo):
 
     # The hook that TarInfo's source names for subclasses.
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.size < 0 or self.size > MAX_FILE_BYTES:
-            raise ArchiveRefused(
-                _MALFORMED if self.size < 0 else f"it has a file of more than {MAX_FILE_BYTES:,} bytes"
-            )
+        # Here too: an extended header can hide this size, by which tarfile skips to the next entry, behind another one.
+        if not 0 <= self.size <= MAX_FILE_BYTES:
+            raise ArchiveRefused(f"it has a file of more than {MAX_FILE_BYTES:,} bytes")
         if self.type in _GNU_AND_PAX and self.size > _MAX_EXTENDED_HEADER_BYTES:
             raise ArchiveRefused("it has an oversized header")
         if self.type == tarfile.XGLTYPE:

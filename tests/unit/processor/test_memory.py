@@ -59,7 +59,8 @@ def test_an_entry_costs_little() -> None:
             tracemalloc.stop()
 
     assert len(tree.files) == entries
-    assert peak / entries < 1024
+    # 420 bytes, and twice that if tarfile kept its own record.
+    assert peak / entries < 640
 
 
 def test_memory_stays_flat_while_200_mib_go_through() -> None:
