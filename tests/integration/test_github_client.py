@@ -113,15 +113,30 @@ def failure_of(call: Callable[[PullRequestClient], object], client: PullRequestC
     return caught.value
 
 
-def test_what_a_pull_request_is(server: Server, client: PullRequestClient) -> None:
+def test_what_a_pull_request_is(server: Server) -> None:
+    first = server.open_pull_request(
+        {"new.py": b"x = 1\n", "logo.png": b"\x89PNG\0\0", "README.md": None, "a.txt": b"1\n"}
+    )
+    client = connect(job_of(first), TOKEN, server.api_url)
+
     files = {file.path: file for file in client.files()}
 
-    assert client.head_sha() == server.pull_request.head_sha
-    assert client.changed_files() == len(files)
-    assert files["src/hello/languages.py"].status == "added"
-    assert files["src/hello/languages.py"].patch is not None
-    assert files["docs/operations.md"].previous_path == "docs/deploy.md"
-    assert files["assets/banner.png"].patch is None
+    assert client.head_sha() == first.head_sha
+    assert client.changed_files() == len(files) == 4
+    assert (files["new.py"].status, files["new.py"].additions, files["new.py"].deletions) == ("added", 1, 0)
+    assert files["new.py"].patch == "@@ -0,0 +1 @@\n+x = 1"
+    assert (files["logo.png"].status, files["logo.png"].patch) == ("added", None)
+    assert files["README.md"].status == "removed"
+    assert all(len(file.blob_sha or "") == 40 for file in files.values())
+
+
+def test_a_renamed_file_has_its_old_path(server: Server) -> None:
+    content = server.read("main", "README.md")
+    pull_request = server.open_pull_request({"README.md": None, "docs/moved.md": content})
+
+    (file,) = connect(job_of(pull_request), TOKEN, server.api_url).files()
+
+    assert (file.path, file.previous_path, file.status) == ("docs/moved.md", "README.md", "renamed")
 
 
 def test_no_call_but_the_one_that_is_needed(server: Server, client: PullRequestClient) -> None:
@@ -507,12 +522,24 @@ class RealWork:
         """Nothing stops this work."""
 
 
-def test_the_report_of_the_sample_pull_request(server: Server, client: PullRequestClient) -> None:
-    result = synchronize.run(job_of(server.pull_request), RealWork(client))
+def test_the_report_of_a_pull_request(server: Server) -> None:
+    pull_request = server.open_pull_request(
+        {
+            ".github/workflows/new.yml": b"on: push\n",
+            "uv.lock": b"changed\n",
+            "logo.bin": bytes(100),
+            "empty.txt": b"",
+            "a.py": b"<<<<<<< HEAD\n=======\n>>>>>>> topic\n",
+        }
+    )
+    job = job_of(pull_request)
+
+    result = synchronize.run(job, RealWork(connect(job, TOKEN, server.api_url)))  # type: ignore[arg-type]
 
     assert result.conclusion == "failure"
-    assert set(result.artifacts["problems"]) == {"binary additions"}
-    assert set(result.artifacts["sensitive"]) == {"workflow", "infrastructure", "lock file"}
+    problems = {name: [item["path"] for item in found["items"]] for name, found in result.artifacts["problems"].items()}
+    assert problems == {"conflict markers": ["a.py"], "binary additions": ["logo.bin"]}
+    assert set(result.artifacts["sensitive"]) == {"workflow", "lock file"}
     assert result.artifacts["unreadable"]["count"] == 0
     assert [status.state for status in server.statuses()] == ["pending", "failure"]
 
