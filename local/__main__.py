@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from local.progress import Progress
-from local.stack import PROJECT, DeploymentError, LocalStack, StackInfo
+from local.stack import PROJECT, DeploymentError, LocalStack, StackInfo, tidy
 
 
 def main() -> int:
@@ -96,7 +96,7 @@ def down(directory: Path, progress: Progress) -> int:
         deadline = time.monotonic() + patience
         while _is_alive(pids) and time.monotonic() < deadline:
             time.sleep(0.05)
-    file.unlink()
+    tidy(directory)
     progress.console.print("stopped")
     return 0
 

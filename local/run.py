@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -14,8 +15,6 @@ from local.github_control import GitHubControl
 from local.stack import LocalStack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local.progress import Progress
 
 ACTIONS = ("synchronize", "build")
@@ -28,6 +27,7 @@ def run(directory: Path, progress: Progress) -> int:
         The exit code: 0 when every execution succeeded with the outcome that it should have.
     """
     console = progress.console
+    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     with LocalStack(directory, progress) as stack:
         github = GitHubControl(stack.info.github_url)
         pull_request = github.pull_request()
@@ -50,9 +50,10 @@ def run(directory: Path, progress: Progress) -> int:
                     console.print(line, markup=False, soft_wrap=True)
         _show_report(posted, progress)
     console.print(
-        f"\n[bold]Look further[/]\n  {directory / 'last-run.json'}   hops, outcomes and trace ids"
-        f"\n  {directory / 'traces.jsonl'}    every segment that the X-Ray SDK sent"
-        "\n  make up                  the same stack, left running; make trigger ACTION=build sends to it",
+        f"\n[bold]Look further[/]\n  {shown / 'last-run.json'}   hops, outcomes and trace ids"
+        f"\n  {shown / 'traces.jsonl'}    every segment that the X-Ray SDK sent"
+        f"\n  {shown / 'engine.log'}      the embedded AWS; sam.log and github.log are beside it"
+        "\n  make up                the same stack, left running; make trigger ACTION=build sends to it",
         soft_wrap=True,
     )
     if problems:

@@ -89,6 +89,13 @@ def aws_client(service: str, endpoint: str) -> Any:
     )
 
 
+def tidy(directory: Path) -> None:
+    """Removes what only a running stack needs; logs, traces and reports stay."""
+    for name in ("stack.json", "engine.port", "github.port"):
+        (directory / name).unlink(missing_ok=True)
+    shutil.rmtree(directory / "tmp", ignore_errors=True)
+
+
 class LocalStack:
     """Starts, deploys and stops the local stack.
 
@@ -161,8 +168,7 @@ class LocalStack:
         for process in reversed(self._processes):
             process.stop()
         self._processes.clear()
-        self.info_file.unlink(missing_ok=True)
-        shutil.rmtree(self.directory / "tmp", ignore_errors=True)
+        tidy(self.directory)
 
     def _clean(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
