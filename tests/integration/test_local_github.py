@@ -197,7 +197,8 @@ class TestAccess:
 
     def test_no_token_opens_nothing(self, github: LocalGitHub) -> None:
         for path in (REPO, "/teams", "/rate_limit"):
-            assert requests.get(github.api_url + path, timeout=10).status_code == 401
+            response = requests.get(github.api_url + path, timeout=10)
+            assert (response.status_code, response.json()["message"]) == (401, "Requires authentication")
 
     @staticmethod
     def app_token(**changes: Any) -> str:
@@ -621,7 +622,6 @@ class TestFaults:
         location = get(fresh, f"{REPO}/tarball/main").headers["Location"]
         with requests.get(location, stream=True, timeout=10) as response:
             assert response.status_code == 200
-            assert response.raw.read(10)
             with pytest.raises(requests.exceptions.ChunkedEncodingError):
                 _ = response.content
 

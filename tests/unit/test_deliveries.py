@@ -108,6 +108,34 @@ class TestEveryEvent:
         assert json.loads(deliveries.render(file, SAMPLE)) == json.loads(file.read_bytes())
 
 
+def test_only_whole_words_are_names(tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    repository = {
+        "full_name": "a/hello",
+        "name": "hello",
+        "owner": {"login": "a"},
+        "description": "hello-world, othello",
+    }
+    file.write_text(json.dumps({"repository": repository, "sender": {"login": "cat", "html_url": "https://x/cat2"}}))
+    payload = json.loads(deliveries.render(file, OTHER))
+    assert payload["repository"] == {
+        "full_name": "acme/widgets",
+        "name": "widgets",
+        "owner": {"login": "acme"},
+        "description": "hello-world, othello",
+    }
+    assert payload["sender"] == {"login": "monalisa", "html_url": "https://x/cat2"}
+
+
+def test_only_whole_numbers_are_the_pull_requests(tmp_path: Path) -> None:
+    payload = json.loads(PULL_REQUESTS[0].read_bytes())
+    payload["pull_request"]["body"] = "Like /pulls/71 and /issues/7a, not /issues/7."
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps(payload))
+    body = json.loads(deliveries.render(file, OTHER))["pull_request"]["body"]
+    assert body == "Like /pulls/71 and /issues/7a, not /issues/4021."
+
+
 @pytest.mark.parametrize("file", PULL_REQUESTS, ids=lambda file: file.stem)
 class TestPullRequestEvents:
     def test_it_is_as_large_as_githubs(self, file: Path) -> None:
