@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
+from local import deliveries
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -93,8 +97,6 @@ def test_a_failed_one_is_restarted(deployed: Deployed) -> None:
 
 
 def _ended(stepfunctions: Any, arn: str) -> dict[str, Any]:
-    import time
-
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         execution: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
@@ -155,26 +157,56 @@ class TestNothingIsStarted:
         assert status == 415
         assert "application/json" in answer["message"]
 
-    @pytest.mark.parametrize("size", [5_000_001, 5_600_000])
+    @pytest.mark.parametrize("size", [5_000_001, 7_000_000])
     def test_by_too_large_a_body(self, deployed: Deployed, size: int) -> None:
         status, answer = deployed.send(b'"' + b"x" * (size - 2) + b'"')
         assert (status, answer["result"]) == (413, "too_large")
 
     def test_while_step_functions_refuses(self, deployed: Deployed) -> None:
-        """Takes the webhook's permission away, which also shows that IAM is enforced."""
-        iam = deployed.client("iam")
-        names = [one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"]]
-        (role,) = [name for name in names if "WebhookFunctionRole" in name]
-        policy = iam.get_role_policy(RoleName=role, PolicyName="webhook")["PolicyDocument"]
-        policy = json.loads(policy) if isinstance(policy, str) else policy
-        less = {
-            **policy,
-            "Statement": [one for one in policy["Statement"] if one.get("Action") != "states:StartExecution"],
-        }
-        assert less != policy
-        iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(less))
-        try:
-            status, answer = deployed.send(deployed.body("build"))
-        finally:
-            iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(policy))
-        assert (status, answer["result"]) == (503, "unavailable")
+        with without(deployed, "states:StartExecution"):
+            assert_unavailable(deployed)
+
+    def test_while_secrets_manager_refuses(self, deployed: Deployed) -> None:
+        with without(deployed, "secretsmanager:GetSecretValue"), cold(deployed, "WebhookFunction"):
+            assert_unavailable(deployed)
+
+
+def assert_unavailable(deployed: Deployed) -> None:
+    info, body = deployed.stack.info, deployed.body("build")
+    headers = deliveries.headers("pull_request", str(uuid.uuid4()), deliveries.sign(info.webhook_secret, body))
+    response = requests.post(info.webhook_url, data=body, headers=headers, timeout=15)
+    assert (response.status_code, response.json()["result"]) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+
+
+@contextlib.contextmanager
+def without(deployed: Deployed, action: str) -> Iterator[None]:
+    """Takes a permission of the webhook's role away for a while, which also shows that IAM is enforced."""
+    iam = deployed.client("iam")
+    names = [one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"]]
+    (role,) = [name for name in names if "WebhookFunctionRole" in name]
+    policy = iam.get_role_policy(RoleName=role, PolicyName="webhook")["PolicyDocument"]
+    policy = json.loads(policy) if isinstance(policy, str) else policy
+    less = {**policy, "Statement": [one for one in policy["Statement"] if one["Action"] != action]}
+    assert less != policy
+    iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(less))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(policy))
+
+
+@contextlib.contextmanager
+def cold(deployed: Deployed, function: str) -> Iterator[None]:
+    """Points the alias to a new version for a while, so that nothing is cached."""
+    client = deployed.client("lambda")
+    (name,) = [one["FunctionName"] for one in client.list_functions()["Functions"] if function in one["FunctionName"]]
+    before = client.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    client.update_function_configuration(FunctionName=name, Description=f"cold {uuid.uuid4()}")
+    version = client.publish_version(FunctionName=name)["Version"]
+    assert version != before
+    client.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
+    try:
+        yield
+    finally:
+        client.update_alias(FunctionName=name, Name="live", FunctionVersion=before)
