@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from local.github.server import LocalGitHub
+from local.process import announce_port, exit_with_parent
 
 TOKEN_VARIABLE = "LOCAL_GITHUB_TOKEN"  # noqa: S105 - a name
 
@@ -34,29 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if options.exit_with_parent:
-        threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+        exit_with_parent()
 
     with LocalGitHub(options.directory, token=token, port=options.port) as github:
         if options.port_file:
-            _write_whole(options.port_file, github.api_url.rpartition(":")[2])
+            announce_port(options.port_file, int(github.api_url.rpartition(":")[2]))
         sys.stdout.write(f"GitHub is at {github.api_url}\n")
         sys.stdout.flush()
         stop.wait()
     return 0
-
-
-def _wait_for_end_of_input(stop: threading.Event) -> None:
-    # Not through sys.stdin: a daemon thread that waits in there holds a lock which the interpreter wants at its end.
-    while os.read(0, 1024):
-        pass
-    stop.set()
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write so that a reader sees nothing or all of it."""
-    scratch = file.with_name(f"{file.name}.tmp")
-    scratch.write_text(text + "\n", encoding="utf-8")
-    scratch.replace(file)
 
 
 if __name__ == "__main__":
