@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
-from processor.errors import CredentialUnavailable
+from processor.errors import CredentialInvalid, CredentialUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -32,12 +32,13 @@ class Credential:
         """The secret's value: a token, or JSON (see processor.github.connect).
 
         Raises:
-            CredentialUnavailable: it could not be read, or is empty.
+            CredentialUnavailable: it could not be read.
+        CredentialInvalid: it is empty.
         """
         try:
             value = self._provider.get(self._name, max_age=MAX_AGE_SECONDS)
         except GetParameterError:
             raise CredentialUnavailable("Secrets Manager did not give the GitHub credential") from None
         if not value:
-            raise CredentialUnavailable("the GitHub credential is empty")
+            raise CredentialInvalid("the GitHub credential is empty")
         return value if isinstance(value, str) else bytes(value).decode()

@@ -160,6 +160,8 @@ class Report:
             parts.append(f"{', '.join(self.sensitive)} touched")
         problems = [f"{name} in {counted(found.count, 'file')}" for name, found in self.problems.items()]
         parts.append(", ".join(problems) or "no problems")
+        if self.unreadable.count:
+            parts.append(f"{counted(self.unreadable.count, 'file')} not read")
         return "; ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -207,6 +209,8 @@ def examine(files: Iterable[ChangedFile], checkpoint: Callable[[], None] = lambd
             report.binary.add(file.path)
         elif file.additions > MAX_WITHHELD_LINES and not is_lock_file(file.path):
             report.over_large.add(file.path, added_lines=file.additions, reason="GitHub withholds the patch")
+        elif file.additions:
+            report.unreadable.add(file.path)
     # In a fixed order, whatever the order of the files.
     report.sensitive = {kind: report.sensitive[kind] for kind in SENSITIVE if kind in report.sensitive}
     return report

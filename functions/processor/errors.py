@@ -42,6 +42,10 @@ class CredentialUnavailable(WorkError):
     """The GitHub credential could not be read. Worth another attempt."""
 
 
+class CredentialInvalid(WorkError):
+    """The GitHub credential is there and cannot be used. Another attempt reads the same."""
+
+
 class ArtifactStoreUnavailable(WorkError):
     """The artifact bucket did not take or give an object. Worth another attempt."""
 

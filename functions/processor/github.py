@@ -20,7 +20,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from processor.diff import ChangedFile
-from processor.errors import CredentialUnavailable, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
+from processor.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
 from processor.text import one_line
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def connect(
         download_timeout: the same two, for the archive.
 
     Raises:
-        CredentialUnavailable: the credential has neither form, or is an App's and the job has no installation.
+        CredentialInvalid: the credential has neither form, or is an App's and the job has no installation.
         GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
     """
     auth = _authentication(job, credential)
@@ -212,25 +212,25 @@ def _authentication(job: Job, credential: str) -> Auth.Auth:
         try:
             fields = json.loads(credential)
         except ValueError:
-            raise CredentialUnavailable("the GitHub credential is not JSON") from None
+            raise CredentialInvalid("the GitHub credential is not JSON") from None
     if "app_id" in fields:
         return _installation_authentication(job, fields)
     token = fields.get("token")
     # Checked here, because the HTTP client's complaint about a header would quote it.
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise CredentialUnavailable("the GitHub credential holds neither a token nor an App's id and private key")
+        raise CredentialInvalid("the GitHub credential holds neither a token nor an App's id and private key")
     return Auth.Token(token)
 
 
 def _installation_authentication(job: Job, fields: dict[str, Any]) -> Auth.Auth:
     if job.installation is None:
-        raise CredentialUnavailable("the GitHub credential is an App's, but the delivery names no installation")
+        raise CredentialInvalid("the GitHub credential is an App's, but the delivery names no installation")
     try:
         app = Auth.AppAuth(str(fields["app_id"]), str(fields["private_key"]))
         # Signing shows whether the key is one.
         app.create_jwt()
     except Exception:  # noqa: BLE001 - whatever the key's parsers raise may quote the key
-        raise CredentialUnavailable("the GitHub App's private key cannot be used") from None
+        raise CredentialInvalid("the GitHub App's private key cannot be used") from None
     return app.get_installation_auth(job.installation.id)
 
 

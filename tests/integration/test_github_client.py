@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local.github import Fault, File, LocalGitHub, PullRequest
 from processor.actions import build, synchronize
 from processor.archive import read_archive
-from processor.errors import CredentialUnavailable, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
+from processor.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
 from processor.github import MAX_DESCRIPTION, MAX_FILES, PullRequestClient, connect
 from shared.job import Job
 from tests.unit.processor.fakes import FakeStore, an_archive
@@ -498,7 +498,7 @@ def test_forms_of_a_token(credential: str, server: Server) -> None:
 def test_a_bad_credential_is_not_quoted(credential: str, server: Server) -> None:
     job = job_of(server.pull_request, installation={"id": 1})
 
-    with pytest.raises(CredentialUnavailable) as caught:
+    with pytest.raises(CredentialInvalid) as caught:
         connect(job, credential, server.api_url)
 
     assert "can" not in str(caught.value).replace("cannot", "")
@@ -507,7 +507,7 @@ def test_a_bad_credential_is_not_quoted(credential: str, server: Server) -> None
 
 
 def test_an_app_without_an_installation_is_said(server: Server, private_key: str) -> None:
-    with pytest.raises(CredentialUnavailable, match="names no installation"):
+    with pytest.raises(CredentialInvalid, match="names no installation"):
         connect(job_of(server.pull_request), json.dumps({"app_id": 1, "private_key": private_key}), server.api_url)
 
 

@@ -36,9 +36,10 @@ def with_status(job: Job, work: Work, pending: str, examine: Callable[[], Result
     newest = work.github.head_sha()
     if newest != job.pull_request.head.sha:
         return _superseded(newest)
+    # A dead attempt must not put "pending" over the result of the one that came after it.
+    work.checkpoint()
     work.github.set_status("pending", pending)
     try:
-        work.checkpoint()
         result = examine()
         newest = work.github.head_sha()
         # The last moment to notice that another attempt is at work: its status must not be overwritten.

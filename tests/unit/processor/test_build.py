@@ -161,7 +161,7 @@ def test_metadata_of_the_worst_bundle_is_bounded() -> None:
     assert len(result.summary) < 1024
 
 
-@pytest.mark.parametrize("archive", [b"no archive", gzip.compress(b"no tar" * 1000)])
+@pytest.mark.parametrize("archive", [b"no archive", gzip.compress(b"no tar" * 1000, mtime=0)])
 def test_an_archive_that_is_refused_concludes_failure_and_stores_nothing(archive: bytes) -> None:
     work = FakeWork(FakeGitHub(archive=archive))
 
@@ -205,7 +205,7 @@ def test_every_checkpoint_stops_the_work_without_a_manifest() -> None:
         with pytest.raises(DeadlineExceeded):
             build.run(a_job("build"), work)
         assert MANIFEST not in work.artifacts.objects
-        assert work.github.states == ["pending", "error"]
+        assert work.github.states == ([] if number == 1 else ["pending", "error"])
 
 
 def test_nothing_is_left_on_disk(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

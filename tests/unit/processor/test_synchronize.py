@@ -103,4 +103,4 @@ def test_a_closed_task_does_not_touch_the_status_of_the_attempt_after_it(checkpo
     with pytest.raises(TaskClosed):
         synchronize.run(a_job(), work)
 
-    assert work.github.states == ["pending"]
+    assert work.github.states == ([] if checkpoint == 1 else ["pending"])

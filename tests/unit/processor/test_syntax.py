@@ -108,6 +108,9 @@ def test_billion_laughs_stay_a_name() -> None:
         # Codecs are modules that Python imports by the name in the file.
         ("a.py", b"# coding: rot13\nk = 1"),
         ("a.py", b"\n# vim: set fileencoding=evil_codec :\n"),
+        # This takes the parser 1.5 GiB, and brackets in strings must not hide it.
+        ("a.py", b"x=" + b"(" * 190 + b"a," * 130_000 + b")" * 190),
+        ("a.py", b"x=" + b"(')'," * 190 + b"a," * 129_000 + b")" * 190),
         # 40 kB like this take tomllib 1.5 GiB.
         ("a.toml", b".".join([b"a"] * 20_000) + b" = 1"),
     ],
@@ -130,12 +133,21 @@ def test_what_is_too_expensive_or_unusual_is_not_checked(path: str, content: byt
         ".eslintrc.json",
         "chart/templates/deployment.yaml",
         "{{cookiecutter.name}}/setup.py",
-        "README.md",
     ],
 )
-def test_what_is_json_with_comments_or_a_template_is_not_checked(path: str) -> None:
-    assert language(path) is None
-    assert check(path, b"// \x00 {{") is None
+def test_json_with_comments_and_templates_are_told_as_not_checked(path: str) -> None:
+    with pytest.raises(NotChecked):
+        check(path, b"// \x00 {{")
+
+
+@pytest.mark.parametrize("path", ["app/templates/views.py", "templates/settings.toml", "templates/package.json"])
+def test_a_folder_of_templates_hides_no_other_language(path: str) -> None:
+    assert isinstance(check(path, b"{{ ="), SyntaxProblem)
+
+
+def test_other_files_are_nobodys_language() -> None:
+    assert language("README.md") is None
+    assert check("README.md", b"// \x00 {{") is None
 
 
 def test_warnings_of_the_parser_are_not_shown() -> None:
