@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -43,8 +44,10 @@ def main() -> int:
             case "run":
                 from local.run import run
 
+                refuse_if_running(options.directory)
                 return run(options.directory, progress)
             case "up":
+                refuse_if_running(options.directory)
                 return up(options.directory, progress)
             case "down":
                 return down(options.directory, progress)
@@ -60,11 +63,15 @@ def main() -> int:
         return 1
 
 
+def refuse_if_running(directory: Path) -> None:
+    """Raises RuntimeError when a stack runs in this directory: another one would take its files away."""
+    file = directory / "stack.json"
+    if file.exists() and _servers(StackInfo.load(file).pids):
+        raise RuntimeError("a stack runs here; `make down` stops it")
+
+
 def up(directory: Path, progress: Progress) -> int:
     """Starts the stack and leaves it running."""
-    if (directory / "stack.json").exists() and _is_alive(StackInfo.load(directory / "stack.json").pids):
-        progress.console.print("a stack runs already in this directory; `make down` stops it")
-        return 1
     stack = LocalStack(directory, progress, detached=True)
     try:
         stack.start()
@@ -88,25 +95,30 @@ def down(directory: Path, progress: Progress) -> int:
     if not file.exists():
         progress.console.print("no stack runs in this directory")
         return 0
-    pids = json.loads(file.read_text())["pids"]
+    pids = StackInfo.load(file).pids
     for signum, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 2.0)):
-        for pid in pids:
+        for pid in _servers(pids):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signum)
         deadline = time.monotonic() + patience
-        while _is_alive(pids) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while _servers(pids) and time.monotonic() < deadline:
+            time.sleep(0.1)
     tidy(directory)
     progress.console.print("stopped")
     return 0
 
 
-def _is_alive(pids: list[int]) -> bool:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, 0)
-            return True
-    return False
+def _servers(pids: list[int]) -> list[int]:
+    """Those of the processes that run and are servers of a stack: a number may be somebody else's by now."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "-p", ",".join(map(str, pids))],  # noqa: S607 - wherever the system has it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [
+        int(line.split()[0]) for line in listed.stdout.splitlines() if re.search(r" -m local\.(engine|github) ", line)
+    ]
 
 
 if __name__ == "__main__":

@@ -160,8 +160,9 @@ class LocalStack:
             self._deploy(endpoint, github_url)
         with self._progress.step("hand out the secrets"):
             self.info = self._inspect(endpoint, github_url)
+        # It holds the webhook's secret.
+        self.info_file.touch(mode=0o600)
         self.info_file.write_text(json.dumps(asdict(self.info), indent=2) + "\n")
-        self.info_file.chmod(0o600)
 
     def stop(self) -> None:
         """Stops what was started and leaves logs, traces and reports."""

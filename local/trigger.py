@@ -30,6 +30,8 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
     """
     url, secret = os.environ.get("PULLBACK_URL"), os.environ.get("PULLBACK_SECRET")
     stack = None
+    if bool(url) != bool(secret):
+        raise RuntimeError("URL= and SECRET= belong together: a delivery to another stack needs both")
     if not url or not secret:
         try:
             stack = StackInfo.load(directory / "stack.json")

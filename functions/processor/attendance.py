@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from processor.callback import Callback
     from shared.telemetry import Telemetry
 
-DEADLINE_MARGIN_SECONDS = 10.0
-"""Time kept back at the end of the function's timeout, for telling Step Functions and writing the logs."""
+DEADLINE_MARGIN_SECONDS = 20.0
+"""Time kept back at the end of the function's timeout: for a heartbeat that hangs (one attempt), for telling Step
+Functions (all attempts), and for writing the logs."""
 
 
 class Attendance:
@@ -42,12 +43,17 @@ class Attendance:
         self._telemetry = telemetry
         self._done = threading.Event()
         self._stop_reason: type[DeadlineExceeded | TaskClosed] | None = None
+        self._is_closed = False
         self._thread = threading.Thread(target=self._attend, name="attendance", daemon=True)
         self.heartbeats_sent = 0
         self.heartbeats_lost = 0
 
     def __enter__(self) -> Self:
+        """Raises TaskClosed when the task is over already: work for it must not even begin."""
         if self._callback is not None:
+            # The first heartbeat at once: the state's clock has been running since the event was queued.
+            if not self._beat():
+                raise TaskClosed("the attempt has ended")
             self._thread.start()
         return self
 
@@ -65,7 +71,7 @@ class Attendance:
     @property
     def is_closed(self) -> bool:
         """Whether the task is over already, so that no further callback can have an effect."""
-        return self._stop_reason is not None
+        return self._is_closed
 
     def checkpoint(self) -> None:
         """Raises DeadlineExceeded or TaskClosed when the work has to stop."""
@@ -78,21 +84,20 @@ class Attendance:
         return self._remaining() - DEADLINE_MARGIN_SECONDS
 
     def _attend(self) -> None:
-        # The first one at once: the state's clock has been running since the event was queued.
-        while self._beat():
-            if self._done.wait(max(0.0, min(self._interval, self._time_left()))):
-                return
+        while not self._done.wait(max(0.0, min(self._interval, self._time_left()))):
             if self._time_left() <= 0:
                 self._give_up()
+                return
+            if not self._beat():
                 return
 
     def _beat(self) -> bool:
         """Sends a heartbeat; False when the task is closed."""
-        assert self._callback is not None  # noqa: S101 - the thread only runs with one
+        assert self._callback is not None  # noqa: S101 - only called with one
         try:
             self._callback.heartbeat()
         except TaskClosed:
-            self._stop_reason = TaskClosed
+            self._stop_reason, self._is_closed = TaskClosed, True
             return False
         except CallbackUnavailable as error:
             # One lost heartbeat is no reason to stop: the state waits for several.
@@ -103,9 +108,15 @@ class Attendance:
         return True
 
     def _give_up(self) -> None:
-        assert self._callback is not None  # noqa: S101 - the thread only runs with one
+        assert self._callback is not None  # noqa: S101 - only called with one
         self._stop_reason = DeadlineExceeded
+        if self._done.is_set():
+            return
         try:
             self._callback.fail(DeadlineExceeded("the function's time was nearly up"))
-        except (TaskClosed, CallbackUnavailable) as error:
+            self._is_closed = True
+        except TaskClosed:
+            self._is_closed = True
+        except CallbackUnavailable as error:
+            # Not closed: if the work ends by itself in the time that is left, its end is reported.
             self._telemetry.log.warning("deadline not reported", error=str(error))

@@ -35,14 +35,16 @@ class Callback:
     Args:
         token: the task token; it leaves this object only in requests to Step Functions.
         stepfunctions: the client to use.
+        heartbeats: the client for heartbeats; of one attempt, because the next heartbeat is the retry.
 
     All methods raise TaskClosed when the execution no longer waits for this token, which is final, and
     CallbackUnavailable when Step Functions could not be reached. Neither holds the token.
     """
 
-    def __init__(self, token: str, stepfunctions: SFNClient) -> None:
+    def __init__(self, token: str, stepfunctions: SFNClient, heartbeats: SFNClient) -> None:
         self._token = token
         self._stepfunctions = stepfunctions
+        self._heartbeats = heartbeats
 
     def succeed(self, outcome: Outcome) -> None:
         """Ends the task with its outcome, which becomes the execution's output."""
@@ -63,7 +65,7 @@ class Callback:
     def heartbeat(self) -> None:
         """Tells that the work goes on."""
         try:
-            self._stepfunctions.send_task_heartbeat(taskToken=self._token)
+            self._heartbeats.send_task_heartbeat(taskToken=self._token)
         except (ClientError, BotoCoreError) as error:
             raise _translated(error) from None
 

@@ -44,6 +44,7 @@ settings.check()
 
 telemetry = Telemetry("processor")
 stepfunctions = client("stepfunctions")
+heartbeats = client("stepfunctions", attempts=1)
 once = OncePerToken("processor", _table, client("dynamodb"))
 credential = Credential(_credential_name, client("secretsmanager"))
 artifacts = ArtifactStore(client("s3", read_timeout=30.0), _bucket, _link)
@@ -72,8 +73,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         CallbackUnavailable: Step Functions did not take the callback. Lambda then counts the event as failed, and
             hands it to the on-failure destination; the stored result keeps the work from being done again.
     """
+    telemetry.bind_delivery(event.get("delivery_id"))
     token = event.get("taskToken")
-    callback = Callback(token, stepfunctions) if isinstance(token, str) and token else None
+    callback = Callback(token, stepfunctions, heartbeats) if isinstance(token, str) and token else None
     attendance = Attendance(
         callback, lambda: context.get_remaining_time_in_millis() / 1000, HEARTBEAT_INTERVAL_SECONDS, telemetry
     )
@@ -82,8 +84,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             outcome = attempt(event, context, attendance)
         if callback is None:
             return outcome.model_dump()
-        if not attendance.is_closed:
-            callback.succeed(outcome)
+        if attendance.is_closed:
+            raise TaskClosed("closed while the work was ending")
+        callback.succeed(outcome)
     except IdempotencyAlreadyInProgressError:
         # Lambda delivered the event twice. Whoever holds the token completes it; raising would send this copy to the
         # on-failure destination as if the work had failed.

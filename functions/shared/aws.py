@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
-# Seconds and attempts. The webhook makes at most two calls on its way and GitHub waits 10 s for the answer, so one
-# call, retried once, has to be over well within half of that in the usual failures (refused, 5xx, throttled).
+# Seconds and attempts: one call takes at most ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT), and a little for the pauses
+# between them. The functions' timeouts stand on that (tests/infrastructure/test_statemachine.py).
 CONNECT_TIMEOUT = 1.0
-READ_TIMEOUT = 3.0
-TOTAL_ATTEMPTS = 3
+READ_TIMEOUT = 2.0
+ATTEMPTS = 2
 
 
 @cache
@@ -38,21 +38,22 @@ def client(service: Literal["s3"], *, read_timeout: float = ...) -> S3Client: ..
 @overload
 def client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
 @overload
-def client(service: Literal["stepfunctions"]) -> SFNClient: ...
+def client(service: Literal["stepfunctions"], *, attempts: int = ...) -> SFNClient: ...
 @cache
-def client(service: str, *, read_timeout: float = READ_TIMEOUT) -> object:
+def client(service: str, *, read_timeout: float = READ_TIMEOUT, attempts: int = ATTEMPTS) -> object:
     """The function's client for a service, made once.
 
     Args:
         service: botocore's service name.
         read_timeout: seconds to wait for bytes of an answer; raise it for uploads.
+        attempts: how often to try a call.
     """
     return _session().client(  # type: ignore[call-overload]
         service,
         config=Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=read_timeout,
-            retries={"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             # The embedded AWS answers on one loopback address; on AWS this is what S3 recommends anyway.
             s3={"addressing_style": "virtual" if _on_aws() else "path"},
         ),

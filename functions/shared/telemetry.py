@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import warnings
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
+
+from shared.job import DELIVERY_ID_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +99,11 @@ class Telemetry:
     def count(self, metric: Metric, value: float = 1) -> None:
         """Adds to a metric; flushed when the handler ends, also when it raises."""
         self._metrics.add_metric(name=metric.label, unit=metric.unit, value=value)
+
+    def bind_delivery(self, delivery_id: object) -> None:
+        """Ties every further log line to a delivery of which nothing else is known to be right yet."""
+        if isinstance(delivery_id, str) and re.fullmatch(DELIVERY_ID_PATTERN, delivery_id):
+            self.log.append_keys(delivery_id=delivery_id)
 
     def bind(self, job: Job, *, execution: str | None = None, token: str | None = None) -> None:
         """Ties every further log line, and the trace, to a job."""

@@ -50,6 +50,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, s
         pydantic.ValidationError: the event does not satisfy the contract; its text names fields, never values.
         TokenMissing, DispatchFailed: see there.
     """
+    telemetry.bind_delivery(event.get("delivery_id"))
     task: TaskEvent = parse(event=event, model=TaskEvent)
     telemetry.bind(task, execution=task.execution, token=task.taskToken)
     if task.taskToken is None:

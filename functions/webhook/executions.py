@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from shared.job import Job
 
+BUDGET = timedelta(seconds=4)
+"""Time after which no further name is tried: GitHub waits 10 s for the answer."""
+
 ATTEMPT_LIMIT = 10
 """Executions that the redeliveries of one delivery may start."""
 
@@ -69,11 +72,14 @@ class Executions:
             ExecutionsUnavailable: nothing was started as far as anybody knows; the same delivery may come again.
             AttemptsExhausted: ATTEMPT_LIMIT executions of this delivery have ended without success.
         """
+        asked_at = self._now()
         try:
             for attempt in range(1, ATTEMPT_LIMIT + 1):
                 name = job.delivery_id if attempt == 1 else f"{job.delivery_id}-{attempt}"
                 found = self._start_or_find(name, job.to_json())
                 if found is None:
+                    if self._now() > asked_at + BUDGET:
+                        raise ExecutionsUnavailable("slow")
                     continue
                 is_new, arn = found
                 result: Literal["started", "duplicate", "restarted"] = "duplicate"

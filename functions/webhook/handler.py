@@ -46,6 +46,7 @@ def lambda_handler(event: APIGatewayProxyEvent, context: LambdaContext) -> dict[
     """Answers one delivery; README.md lists the answers."""
     telemetry.count(Metric.DELIVERY_RECEIVED)
     try:
+        telemetry.bind_delivery(event.headers.get("x-github-delivery"))
         return receive(Delivery.read(event, max_body_bytes=MAX_BODY_BYTES))
     except Rejected as rejected:
         telemetry.count(Metric.DELIVERY_REJECTED)
@@ -57,7 +58,7 @@ def lambda_handler(event: APIGatewayProxyEvent, context: LambdaContext) -> dict[
         return answer(
             503,
             "unavailable",
-            message="nothing was started; deliver again later",
+            message="not known to be started; deliver again later, it will not run twice",
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
 
@@ -71,7 +72,7 @@ def receive(delivery: Delivery) -> dict[str, Any]:
     """
     verify(delivery)
     delivery_id, event_name = delivery.identity()
-    telemetry.log.append_keys(delivery_id=delivery_id, github_event=event_name)
+    telemetry.log.append_keys(github_event=event_name)
     telemetry.annotate("delivery_id", delivery_id)
     if event_name == "ping":
         telemetry.count(Metric.DELIVERY_IGNORED)

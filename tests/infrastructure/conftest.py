@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _NoManagedPolicies:
@@ -17,15 +20,16 @@ class _NoManagedPolicies:
         return {}
 
 
-def transformed_with(**parameters: str) -> dict[str, Any]:
-    """The template as CloudFormation gets it."""
+def transformed_with(change: Callable[[dict[str, Any]], None] = lambda source: None) -> dict[str, Any]:
+    """The template as CloudFormation gets it, after a change."""
     source = yaml_parse((ROOT / "template.yaml").read_text())
+    change(source)
     # As `sam package` leaves it: the transform wants code and definitions in S3.
     for resource in source["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = "s3://bucket/definition"
     source["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"
-    template: dict[str, Any] = transform(source, parameters, _NoManagedPolicies())
+    template: dict[str, Any] = transform(source, {}, _NoManagedPolicies())
     return template
 
 

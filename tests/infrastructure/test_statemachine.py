@@ -10,8 +10,12 @@ from jsonata import Jsonata
 
 from processor import errors
 from processor.attendance import DEADLINE_MARGIN_SECONDS
+from shared.aws import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT
 from shared.job import Job, TaskEvent
 from tests.conftest import ROOT
+from webhook.executions import BUDGET
+
+GITHUB_WAITS_SECONDS = 10
 
 # Names that Step Functions and its Lambda integration give to errors, as far as they are used here.
 AWS_ERRORS = {
@@ -19,7 +23,11 @@ AWS_ERRORS = {
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
+    "Lambda.ClientExecutionTimeoutException",
     "Lambda.Unknown",
+    # What current runtimes report for a function that timed out or crashed.
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
     "States.Timeout",
     "States.HeartbeatTimeout",
 }
@@ -55,8 +63,22 @@ def test_the_limits_fit_the_processors(state: dict[str, Any], resources: dict[st
     assert interval <= state["HeartbeatSeconds"] / 3
     assert event_age <= state["HeartbeatSeconds"], "an older event has a dead token"
     assert event_age + 2 * interval <= state["HeartbeatSeconds"], "the first heartbeat comes after the queue"
-    assert processor["Timeout"] + event_age <= state["TimeoutSeconds"]
-    assert processor["Timeout"] > DEADLINE_MARGIN_SECONDS * 2
+    task = resources["TaskFunction"]["Properties"]
+    assert task["Timeout"] + event_age + processor["Timeout"] <= state["TimeoutSeconds"]
+
+
+def test_the_functions_outlast_their_calls(resources: dict[str, Any]) -> None:
+    cold_start = 5
+    attempt = CONNECT_TIMEOUT + READ_TIMEOUT
+    call = ATTEMPTS * attempt + 1
+    # The table, Invoke, the table.
+    assert resources["TaskFunction"]["Properties"]["Timeout"] > 3 * call + cold_start
+    # A heartbeat that hangs, then the report of the deadline.
+    assert attempt + call < DEADLINE_MARGIN_SECONDS
+    assert resources["ProcessorFunction"]["Properties"]["Timeout"] > 3 * DEADLINE_MARGIN_SECONDS
+    # One service that hangs is noticed before GitHub stops waiting.
+    assert call + 2 < GITHUB_WAITS_SECONDS
+    assert call + BUDGET.total_seconds() < resources["WebhookFunction"]["Properties"]["Timeout"]
 
 
 def test_retries_are_separate_bounded_and_jittered(state: dict[str, Any]) -> None:
@@ -81,7 +103,9 @@ def test_every_error_that_is_matched_can_occur(state: dict[str, Any]) -> None:
         assert error in AWS_ERRORS or error in ours or raised_by_task or from_powertools, error
 
 
-@pytest.mark.parametrize("error", ["UnknownAction", "InvalidJob", "GitHubRefused", "DeadlineExceeded"])
+@pytest.mark.parametrize(
+    "error", ["UnknownAction", "InvalidJob", "GitHubRefused", "DeadlineExceeded", "CredentialInvalid"]
+)
 def test_what_another_attempt_cannot_cure_is_not_retried(state: dict[str, Any], error: str) -> None:
     assert hasattr(errors, error)
     assert all(error not in retrier["ErrorEquals"] for retrier in state["Retry"])

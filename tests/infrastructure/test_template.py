@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local import stack
+from tests.infrastructure.conftest import transformed_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +167,26 @@ def test_whoever_calls_a_function_calls_its_alias(resources: dict[str, Any]) -> 
     }
     substitutions = resources["ProcessorStateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert substitutions == {"TaskFunctionArn": {"Ref": "TaskFunctionAliaslive"}}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_new_value_of_a_parameter_reaches_the_alias(resources: dict[str, Any], function: str) -> None:
+    (version,) = [
+        one["Properties"]
+        for one in resources.values()
+        if one["Type"] == "AWS::Lambda::Version" and one["Properties"]["FunctionName"] == {"Ref": function}
+    ]
+    parameters = {"LogLevel", "MaxBodyBytes", "GitHubApiUrl", "ArtifactLink"}
+    used = set(references(resources[function]["Properties"]["Environment"])) & parameters
+    assert used
+    assert used == set(references(version["Description"]) if isinstance(version["Description"], dict) else ())
+
+
+def test_a_new_timeout_reaches_the_alias(resources: dict[str, Any]) -> None:
+    versions = {name for name, one in resources.items() if one["Type"] == "AWS::Lambda::Version"}
+    other = transformed_with(change=lambda source: source["Resources"]["TaskFunction"]["Properties"].update(Timeout=61))
+    changed = {name for name, one in other["Resources"].items() if one["Type"] == "AWS::Lambda::Version"}
+    assert len(versions - changed) == 1
 
 
 def test_the_processor_has_no_retries_of_its_own(resources: dict[str, Any]) -> None:

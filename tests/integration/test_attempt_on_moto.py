@@ -108,6 +108,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         log_to_current_stdout(handler.telemetry)
         stage = Stage(handler, StepFunctions(), Action())
         monkeypatch.setattr(handler, "stepfunctions", stage.stepfunctions)
+        monkeypatch.setattr(handler, "heartbeats", stage.stepfunctions)
         monkeypatch.setattr(handler, "registry", SimpleNamespace(find=lambda name: stage.action))
         monkeypatch.setattr(handler, "connect", lambda job, credential, url: SimpleNamespace())
         yield stage
@@ -217,6 +218,21 @@ def test_a_closed_task_ends_quietly(stage: Stage, event: dict[str, Any], code: s
     stage.action.behaviour = unavailable if fails else None
     stage.stepfunctions.errors |= {"success": code, "failure": code}
     assert stage.invoke(event) is None
+
+
+def test_a_dead_token_is_not_even_worked_on(stage: Stage, event: dict[str, Any]) -> None:
+    stage.stepfunctions.errors["heartbeat"] = "TaskTimedOut"
+    assert stage.invoke(event) is None
+    assert stage.action.runs == 0
+    assert stage.stepfunctions.ended() == []
+
+
+def test_an_invalid_event_is_logged_with_its_delivery(
+    stage: Stage, event: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.invoke({**event, "pull_request": None})
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["delivery_id"] for line in lines if "message" in line} == {event["delivery_id"]}
 
 
 def test_work_that_is_told_to_stop_is_not_reported(stage: Stage, event: dict[str, Any]) -> None:

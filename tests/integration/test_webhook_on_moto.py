@@ -209,8 +209,11 @@ def test_keys_of_one_delivery_do_not_reach_the_next_ones_log(
 ) -> None:
     answered(handler, request(BODY))
     capsys.readouterr()
-    answered(handler, request(BODY, secret="another"))
-    assert DELIVERY_ID not in capsys.readouterr().out
+    answered(handler, request(BODY, secret="another", headers={"X-GitHub-Delivery": "another-delivery"}))
+    output = capsys.readouterr().out
+    assert "another-delivery" in output
+    assert DELIVERY_ID not in output
+    assert "octo-org" not in output
 
 
 JSON = st.recursive(

@@ -19,6 +19,7 @@ class Callback:
         self.heartbeats = 0
         self.failures: list[Exception] = []
         self.heartbeat_error: Exception | None = None
+        self.fail_error: Exception | None = None
         self.changed = threading.Condition()
 
     def heartbeat(self) -> None:
@@ -32,6 +33,8 @@ class Callback:
         with self.changed:
             self.failures.append(error)
             self.changed.notify_all()
+        if self.fail_error:
+            raise self.fail_error
 
     def wait_until(self, condition: Any) -> None:
         with self.changed:
@@ -95,15 +98,36 @@ def test_a_lost_heartbeat_is_counted_and_survived(callback: Callback, telemetry:
     assert not watch.is_closed
 
 
-def test_a_closed_task_stops_the_work(callback: Callback, telemetry: Counter) -> None:
+def test_a_task_that_is_closed_already_is_not_begun(callback: Callback, telemetry: Counter) -> None:
     callback.heartbeat_error = TaskClosed("TaskTimedOut")
+    with pytest.raises(TaskClosed), attendance(callback, telemetry):
+        pytest.fail("the work began")
+    assert callback.heartbeats == 1
+
+
+def test_a_closed_task_stops_the_work(callback: Callback, telemetry: Counter) -> None:
     with attendance(callback, telemetry) as watch:
+        callback.heartbeat_error = TaskClosed("TaskTimedOut")
         while not watch.is_closed:
             time.sleep(0.005)
+        count = callback.heartbeats
         with pytest.raises(TaskClosed):
             watch.checkpoint()
-    assert callback.heartbeats == 1, "nobody listens any more"
+        time.sleep(0.05)
+    assert callback.heartbeats == count, "nobody listens any more"
     assert not callback.failures
+
+
+def test_a_deadline_that_could_not_be_reported_leaves_the_end_to_the_work(
+    callback: Callback, telemetry: Counter
+) -> None:
+    callback.fail_error = CallbackUnavailable("ThrottlingException")
+    ends = time.monotonic() + DEADLINE_MARGIN_SECONDS + 0.1
+    with attendance(callback, telemetry, remaining=lambda: ends - time.monotonic(), interval=60) as watch:
+        callback.wait_until(lambda: callback.failures)
+        with pytest.raises(DeadlineExceeded):
+            watch.checkpoint()
+    assert not watch.is_closed
 
 
 def test_the_deadline_is_reported_though_the_work_hangs(callback: Callback, telemetry: Counter) -> None:

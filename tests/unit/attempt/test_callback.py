@@ -29,7 +29,7 @@ def outcome() -> Outcome:
 def test_success_carries_the_outcome(client: Any, outcome: Outcome) -> None:
     with Stubber(client) as stub:
         stub.add_response("send_task_success", {}, {"taskToken": TOKEN, "output": outcome.model_dump_json()})
-        Callback(TOKEN, client).succeed(outcome)
+        Callback(TOKEN, client, client).succeed(outcome)
         stub.assert_no_pending_responses()
 
 
@@ -37,7 +37,7 @@ def test_failure_is_named_after_the_exception(client: Any) -> None:
     cause = json.dumps({"error": "GitHubUnavailable", "message": "GET /pulls answered 502"})
     with Stubber(client) as stub:
         stub.add_response("send_task_failure", {}, {"taskToken": TOKEN, "error": "GitHubUnavailable", "cause": cause})
-        Callback(TOKEN, client).fail(GitHubUnavailable("GET /pulls answered 502"))
+        Callback(TOKEN, client, client).fail(GitHubUnavailable("GET /pulls answered 502"))
         stub.assert_no_pending_responses()
 
 
@@ -47,7 +47,7 @@ def test_a_closed_task_is_final(client: Any, outcome: Outcome, call: str, code: 
     with Stubber(client) as stub:
         stub.add_client_error(f"send_task_{call}", code, "Provided task does not exist anymore")
         with pytest.raises(TaskClosed) as closed:
-            _call(Callback(TOKEN, client), call, outcome)
+            _call(Callback(TOKEN, client, client), call, outcome)
     assert TOKEN not in repr(closed.value)
 
 
@@ -56,7 +56,7 @@ def test_anything_else_is_unavailability(client: Any, outcome: Outcome, call: st
     with Stubber(client) as stub:
         stub.add_client_error(f"send_task_{call}", "ThrottlingException", f"slow down, {TOKEN}")
         with pytest.raises(CallbackUnavailable) as unavailable:
-            _call(Callback(TOKEN, client), call, outcome)
+            _call(Callback(TOKEN, client, client), call, outcome)
     assert TOKEN not in repr(unavailable.value)
     assert unavailable.value.__suppress_context__
 
