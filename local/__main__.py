@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 from local.progress import Progress
 from local.stack import PROJECT, DeploymentError, LocalStack, StackInfo, tidy
@@ -110,15 +110,14 @@ def down(directory: Path, progress: Progress) -> int:
 
 def _servers(pids: list[int]) -> list[int]:
     """Those of the processes that run and are servers of a stack: a number may be somebody else's by now."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "-p", ",".join(map(str, pids))],  # noqa: S607 - wherever the system has it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [
-        int(line.split()[0]) for line in listed.stdout.splitlines() if re.search(r" -m local\.(engine|github) ", line)
-    ]
+    servers = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process = psutil.Process(pid)
+            is_server = {"local.engine", "local.github"} & set(process.cmdline())
+            if is_server and process.status() != psutil.STATUS_ZOMBIE:
+                servers.append(pid)
+    return servers
 
 
 if __name__ == "__main__":

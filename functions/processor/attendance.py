@@ -73,6 +73,11 @@ class Attendance:
         """Whether the task is over already, so that no further callback can have an effect."""
         return self._is_closed
 
+    def require_open(self) -> None:
+        """Raises TaskClosed when no further callback can have an effect."""
+        if self._is_closed:
+            raise TaskClosed("the task was closed while its work was ending")
+
     def checkpoint(self) -> None:
         """Raises DeadlineExceeded or TaskClosed when the work has to stop."""
         if self._stop_reason is None and self._time_left() <= 0:

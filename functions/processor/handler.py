@@ -84,8 +84,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             outcome = attempt(event, context, attendance)
         if callback is None:
             return outcome.model_dump()
-        if attendance.is_closed:
-            raise TaskClosed("closed while the work was ending")
+        attendance.require_open()
         callback.succeed(outcome)
     except IdempotencyAlreadyInProgressError:
         # Lambda delivered the event twice. Whoever holds the token completes it; raising would send this copy to the

@@ -70,8 +70,7 @@ class SyntaxProblem:
 
 
 class NotChecked(Exception):
-    """The file is too large, too expensive to parse, in an encoding that is not among the usual ones, JSON with comments,
-    or a template."""
+    """The file is too large, too expensive to parse, in an unusual encoding, JSON with comments, or a template."""
 
 
 def check(path: str, content: bytes) -> SyntaxProblem | None:

@@ -534,7 +534,7 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
     )
     job = job_of(pull_request)
 
-    result = synchronize.run(job, RealWork(connect(job, TOKEN, server.api_url)))  # type: ignore[arg-type]
+    result = synchronize.run(job, RealWork(connect(job, TOKEN, server.api_url)))
 
     assert result.conclusion == "failure"
     problems = {name: [item["path"] for item in found["items"]] for name, found in result.artifacts["problems"].items()}
