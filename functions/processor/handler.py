@@ -80,8 +80,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         callback, lambda: context.get_remaining_time_in_millis() / 1000, HEARTBEAT_INTERVAL_SECONDS, telemetry
     )
     try:
+        task = accept(event)
         with attendance:
-            outcome = attempt(event, context, attendance)
+            outcome = attempt(task, context, attendance)
         if callback is None:
             return outcome.model_dump()
         attendance.require_open()
@@ -104,12 +105,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     return None
 
 
-def attempt(event: dict[str, Any], context: LambdaContext, attendance: Attendance) -> Outcome:
-    """The outcome of an event: worked out, or the stored one of an earlier delivery of the same event.
+def accept(event: dict[str, Any]) -> TaskEvent:
+    """The event as the contract has it; from here on the log tells of its job.
 
     Raises:
         InvalidJob: the event does not satisfy the contract.
-        Exception: whatever the action raises.
     """
     try:
         task: TaskEvent = parse(event=event, model=TaskEvent)
@@ -117,6 +117,15 @@ def attempt(event: dict[str, Any], context: LambdaContext, attendance: Attendanc
         fields = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
         raise InvalidJob(f"fields missing or not valid: {', '.join(fields)}") from None
     telemetry.bind(task, execution=task.execution, token=task.taskToken)
+    return task
+
+
+def attempt(task: TaskEvent, context: LambdaContext, attendance: Attendance) -> Outcome:
+    """The outcome of a task: worked out, or the stored one of an earlier delivery of the same event.
+
+    Raises:
+        Exception: whatever the action raises.
+    """
     telemetry.log.info("work started")
     if task.taskToken is None:
         return perform(task, attendance)
