@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from processor import registry
 from processor.artifacts import ArtifactStore
 from processor.attendance import Attendance
-from processor.callback import Callback
+from processor.callback import Callback, CallbackUnavailable
 from processor.credential import Credential
 from processor.errors import InvalidJob, OutcomeTooLarge, TaskClosed
 from processor.github import PullRequestClient, connect
@@ -96,6 +96,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         # Final, and nobody's fault: the execution timed out, was aborted, or is complete.
         telemetry.count(Metric.CALLBACK_REFUSED)
         telemetry.log.warning("task is closed already", reason=str(closed))
+    except CallbackUnavailable:
+        # The work is done and its result is stored; to report it as failed would be untrue.
+        telemetry.log.exception("callback not delivered")
+        raise
     except Exception as error:  # whatever it is, the execution has to hear of it
         telemetry.count(Metric.WORK_FAILED)
         telemetry.log.exception("work failed", error=type(error).__name__)

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from processor.callback import CallbackUnavailable
 from processor.errors import GitHubUnavailable, TaskClosed
 from processor.work import Result
 from shared.aws import client as shared_client
@@ -159,9 +160,9 @@ def test_other_tokens_are_other_attempts(stage: Stage, event: dict[str, Any]) ->
 
 def test_a_crash_between_work_and_callback_sends_the_stored_outcome(stage: Stage, event: dict[str, Any]) -> None:
     stage.stepfunctions.errors["success"] = "ThrottlingException"
-    stage.stepfunctions.errors["failure"] = "ThrottlingException"
-    with pytest.raises(Exception, match="ThrottlingException"):
+    with pytest.raises(CallbackUnavailable, match="ThrottlingException"):
         stage.invoke(event)
+    assert stage.stepfunctions.ended() == [], "done work is not reported as failed"
     stage.stepfunctions.errors.clear()
     stage.invoke(event)
     assert stage.action.runs == 1
