@@ -79,6 +79,11 @@ def headers(
     return values
 
 
+def deliver(url: str, secret: str, body: bytes, delivery_id: str) -> tuple[int, Any, float]:
+    """Signs and sends a ``pull_request`` delivery; returns and raises what ``send`` does."""
+    return send(url, body, headers("pull_request", delivery_id, sign(secret, body)))
+
+
 def send(url: str, body: bytes, headers: Mapping[str, str], timeout: float = TIMEOUT_SECONDS) -> tuple[int, Any, float]:
     """POST a delivery once, as GitHub does: no retry, no redirect.
 

@@ -104,13 +104,11 @@ def event_file(action: str) -> Path:
     return file
 
 
-def deliver(stack: StackInfo, action: str, pull_request: PullRequest, delivery_id: str | None = None) -> Flow:
+def deliver(stack: StackInfo, action: str, pull_request: PullRequest) -> Flow:
     """Signs and sends the sample delivery of an action for a pull request, as GitHub would."""
-    delivery_id = delivery_id or str(uuid.uuid4())
+    delivery_id = str(uuid.uuid4())
     body = deliveries.render(event_file(action), pull_request)
-    signature = deliveries.sign(stack.webhook_secret, body)
-    headers = deliveries.headers("pull_request", delivery_id, signature)
-    status, answer, ack_ms = deliveries.send(stack.webhook_url, body, headers)
+    status, answer, ack_ms = deliveries.deliver(stack.webhook_url, stack.webhook_secret, body, delivery_id)
     return Flow(delivery_id, action, status, answer, ack_ms)
 
 
@@ -119,7 +117,7 @@ def follow(flow: Flow, stack: StackInfo, traces_file: Path, timeout: float = EXE
     name = flow.answer.get("execution")
     if name:
         stepfunctions = aws_client("stepfunctions", stack.aws_endpoint_url)
-        flow.execution_arn = f"{stack.state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+        flow.execution_arn = stack.execution_arn(name)
         deadline = time.monotonic() + timeout
         while True:
             execution = stepfunctions.describe_execution(executionArn=flow.execution_arn)

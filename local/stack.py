@@ -53,6 +53,10 @@ class StackInfo:
     directory: str
     pids: list[int]
 
+    def execution_arn(self, name: str) -> str:
+        """The ARN of the execution of this name."""
+        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
     @classmethod
     def load(cls, file: Path) -> StackInfo:
         """Raises FileNotFoundError when no stack runs."""

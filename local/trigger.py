@@ -45,8 +45,7 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
     else:
         body = event_file(action).read_bytes()
     delivery_id = delivery_id or str(uuid.uuid4())
-    headers = deliveries.headers("pull_request", delivery_id, deliveries.sign(secret, body))
-    status, answer, ack_ms = deliveries.send(url, body, headers)
+    status, answer, ack_ms = deliveries.deliver(url, secret, body, delivery_id)
     progress.console.print(f"{status} in {ack_ms:.0f} ms, delivery {delivery_id}", soft_wrap=True)
     progress.console.print(json.dumps(answer, indent=2), markup=False)
     return 0 if 200 <= status < 300 else 1

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.errors import ArtifactStoreUnavailable
+from shared.aws import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -115,9 +116,8 @@ def object_key(repository: str, sha: str, name: str) -> str:
 
 
 def _is(error: ClientError, status: int, code: str) -> bool:
-    return error.response.get("Error", {}).get("Code") in (code, str(status))
+    return error_code(error) in (code, str(status))
 
 
 def _unavailable(operation: str, error: ClientError | BotoCoreError) -> ArtifactStoreUnavailable:
-    code = error.response.get("Error", {}).get("Code", "?") if isinstance(error, ClientError) else type(error).__name__
-    return ArtifactStoreUnavailable(f"{operation}: {code}")
+    return ArtifactStoreUnavailable(f"{operation}: {error_code(error)}")

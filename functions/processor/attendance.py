@@ -44,7 +44,7 @@ class Attendance:
         self._done = threading.Event()
         self._stop_reason: type[DeadlineExceeded | TaskClosed] | None = None
         self._is_closed = False
-        self._thread = threading.Thread(target=self._attend, name="attendance", daemon=True)
+        self._thread = threading.Thread(target=self._attend, args=(callback,), name="attendance", daemon=True)
         self.heartbeats_sent = 0
         self.heartbeats_lost = 0
 
@@ -52,7 +52,7 @@ class Attendance:
         """Raises TaskClosed when the task is over already: work for it must not even begin."""
         if self._callback is not None:
             # The first heartbeat at once: the state's clock has been running since the event was queued.
-            if not self._beat():
+            if not self._beat(self._callback):
                 raise TaskClosed("the attempt has ended")
             self._thread.start()
         return self
@@ -88,19 +88,18 @@ class Attendance:
     def _time_left(self) -> float:
         return self._remaining() - DEADLINE_MARGIN_SECONDS
 
-    def _attend(self) -> None:
+    def _attend(self, callback: Callback) -> None:
         while not self._done.wait(max(0.0, min(self._interval, self._time_left()))):
             if self._time_left() <= 0:
-                self._give_up()
+                self._give_up(callback)
                 return
-            if not self._beat():
+            if not self._beat(callback):
                 return
 
-    def _beat(self) -> bool:
+    def _beat(self, callback: Callback) -> bool:
         """Sends a heartbeat; False when the task is closed."""
-        assert self._callback is not None  # noqa: S101 - only called with one
         try:
-            self._callback.heartbeat()
+            callback.heartbeat()
         except TaskClosed:
             self._stop_reason, self._is_closed = TaskClosed, True
             return False
@@ -112,13 +111,12 @@ class Attendance:
             self.heartbeats_sent += 1
         return True
 
-    def _give_up(self) -> None:
-        assert self._callback is not None  # noqa: S101 - only called with one
+    def _give_up(self, callback: Callback) -> None:
         self._stop_reason = DeadlineExceeded
         if self._done.is_set():
             return
         try:
-            self._callback.fail(DeadlineExceeded("the function's time was nearly up"))
+            callback.fail(DeadlineExceeded("the function's time was nearly up"))
             self._is_closed = True
         except TaskClosed:
             self._is_closed = True

@@ -57,7 +57,7 @@ class Counts(Contract):
     left_out: int
     problems: int
     not_checked: int
-    """Files that are too large to be parsed, or in an unusual encoding."""
+    """Files of a known language that were not parsed: see processor.syntax.NotChecked."""
 
 
 class Manifest(Contract):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.errors import TaskClosed, WorkError
+from shared.aws import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
@@ -81,7 +82,7 @@ def cause_of(error: Exception) -> str:
 
 
 def _translated(error: ClientError | BotoCoreError) -> Exception:
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    code = error_code(error)
     if code in _CLOSED:
         return TaskClosed(code)
     return CallbackUnavailable(code)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
@@ -62,3 +64,13 @@ def client(service: str, *, read_timeout: float = READ_TIMEOUT, attempts: int = 
 
 def _on_aws() -> bool:
     return "AWS_ENDPOINT_URL" not in os.environ
+
+
+def error_code(error: ClientError | BotoCoreError) -> str:
+    """What may be said of a failed call: AWS' error code, or the name of what kept it from answering.
+
+    Its message is left out: it may quote the request.
+    """
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code", "Unknown")
+    return type(error).__name__

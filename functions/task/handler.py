@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAl
 from aws_lambda_powertools.utilities.parser import parse
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.aws import client
+from shared.aws import client, error_code
 from shared.idempotency import OncePerToken
 from shared.job import TaskEvent
 from shared.settings import Settings
@@ -76,10 +76,8 @@ def dispatch(event: dict[str, Any]) -> dict[str, str]:
             InvocationType="Event",
             Payload=json.dumps(event, separators=(",", ":")).encode(),
         )
-    except ClientError as error:
-        raise DispatchFailed(error.response["Error"]["Code"]) from None
-    except BotoCoreError as error:
-        raise DispatchFailed(type(error).__name__) from None
+    except (ClientError, BotoCoreError) as error:
+        raise DispatchFailed(error_code(error)) from None
     if response["StatusCode"] != ACCEPTED:
         raise DispatchFailed(f"status {response['StatusCode']}")
     telemetry.count(Metric.TASK_DISPATCHED)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared.aws import error_code
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,7 +89,7 @@ class Executions:
                     result = "started" if attempt == 1 else "restarted"
                 return Start(result, name, arn)
         except (ClientError, BotoCoreError) as error:
-            raise ExecutionsUnavailable(_code(error)) from error
+            raise ExecutionsUnavailable(error_code(error)) from error
         raise AttemptsExhausted
 
     def _start_or_find(self, name: str, job: str) -> tuple[bool, str] | None:
@@ -103,7 +105,3 @@ class Executions:
 
     def _execution_arn(self, name: str) -> str:
         return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
-
-
-def _code(error: ClientError | BotoCoreError) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

@@ -62,7 +62,7 @@ class Deployed:
 
     def execution_arn(self, name: str) -> str:
         """The ARN of the execution of this name."""
-        return f"{self.stack.info.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        return self.stack.info.execution_arn(name)
 
     def log_lines(self, function: str) -> list[dict[str, Any]]:
         """Everything that a function logged, line by line; a line that is no JSON has the key ``text``."""
