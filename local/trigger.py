@@ -7,6 +7,8 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
+import urllib3
+
 from local import deliveries
 from local.flow import event_file
 from local.github_control import GitHubControl
@@ -25,8 +27,8 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
         The exit code: 0 when the answer was 2xx.
 
     Raises:
-        RuntimeError: there is neither a running stack nor a URL with a secret.
-        OSError: the event's file cannot be read, or the webhook cannot be reached.
+        RuntimeError: there is neither a running stack nor a URL with a secret, or the webhook did not answer.
+        OSError: the event's file cannot be read.
     """
     url, secret = os.environ.get("PULLBACK_URL"), os.environ.get("PULLBACK_SECRET")
     stack = None
@@ -45,7 +47,10 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
     else:
         body = event_file(action).read_bytes()
     delivery_id = delivery_id or str(uuid.uuid4())
-    status, answer, ack_ms = deliveries.deliver(url, secret, body, delivery_id)
+    try:
+        status, answer, ack_ms = deliveries.deliver(url, secret, body, delivery_id)
+    except urllib3.exceptions.HTTPError as error:
+        raise RuntimeError(f"{url} did not answer: {type(error).__name__}") from None
     progress.console.print(f"{status} in {ack_ms:.0f} ms, delivery {delivery_id}", soft_wrap=True)
     progress.console.print(json.dumps(answer, indent=2), markup=False)
     return 0 if 200 <= status < 300 else 1
