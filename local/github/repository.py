@@ -10,7 +10,9 @@ import json
 import re
 import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
 import pygit2
@@ -20,7 +22,7 @@ from local.github import archive, diff, sample
 from local.github.model import ChangedFile, Commit, File, FileContent, PullRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # A minute between two commits of a branch: history reads well and the SHAs stay the same on every machine.
@@ -42,10 +44,31 @@ class _Record:
     base_sha: str
 
 
+class _PullRequests(Mapping[int, PullRequest]):
+    """Pull requests by number, as they were when this was made; a head is looked up when it is asked for.
+
+    Every request to the API wants one of them, of which a load drill opens a thousand.
+    """
+
+    def __init__(self, records: Mapping[int, _Record], read: Callable[[_Record], PullRequest]) -> None:
+        self._records = records
+        self._read = read
+
+    def __getitem__(self, number: int) -> PullRequest:
+        return self._read(self._records[number])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+
 class GitRepository:
     """The repository and its pull requests, in a directory.
 
-    The directory is filled with the sample repository at first use and reused from then on.
+    The directory is filled with the sample repository at first use and reused from then on, by one object at a time:
+    the records are read once.
     """
 
     full_name = sample.FULL_NAME
@@ -56,14 +79,19 @@ class GitRepository:
         self._records_file = directory / "pull_requests.json"
         self._write_lock = threading.RLock()
         directory.mkdir(parents=True, exist_ok=True)
-        if not self._records_file.exists():
+        # Replaced, never changed, so that readers need no lock.
+        self._records: Mapping[int, _Record] = {}
+        if self._records_file.exists():
+            self._records = self._load()
+        else:
             self._create()
 
-    def pull_requests(self) -> dict[int, PullRequest]:
-        """All pull requests by number, each with its present head."""
+    def pull_requests(self) -> Mapping[int, PullRequest]:
+        """All pull requests by number, each with its head at the time when it is looked up."""
         repo = self._open()
-        return {
-            record.number: PullRequest(
+
+        def read(record: _Record) -> PullRequest:
+            return PullRequest(
                 full_name=self.full_name,
                 number=record.number,
                 title=record.title,
@@ -74,20 +102,19 @@ class GitRepository:
                 installation_id=sample.INSTALLATION_ID,
                 sender=sample.SENDER,
             )
-            for record in self._records()
-        }
+
+        return _PullRequests(self._records, read)
 
     def open_pull_request(self, files: Mapping[str, FileContent], *, title: str) -> PullRequest:
         """Open the next pull request: one commit with these files on a new branch off the default branch."""
         with self._write_lock:
-            records = self._records()
-            number = max((record.number for record in records), default=0) + 1
+            number = max(self._records, default=0) + 1
             head_ref = f"change-{number}"
             repo = self._open()
             base = str(repo.branches[self.default_branch].target)
             self._commit(repo, head_ref, parent=base, files=files, message=title)
             record = _Record(number, title, head_ref, self.default_branch, base)
-            self._save([*records, record])
+            self._save({**self._records, number: record})
             return self.pull_requests()[number]
 
     def push(self, number: int, files: Mapping[str, FileContent] | None = None) -> str:
@@ -175,15 +202,19 @@ class GitRepository:
         parent = base
         for message, files in sample.pull_request_commits():
             parent = self._commit(repo, sample.HEAD_REF, parent=parent, files=files, message=message)
-        self._save([_Record(sample.NUMBER, sample.TITLE, sample.HEAD_REF, sample.BASE_REF, base)])
+        record = _Record(sample.NUMBER, sample.TITLE, sample.HEAD_REF, sample.BASE_REF, base)
+        self._save({record.number: record})
 
-    def _records(self) -> list[_Record]:
-        return [_Record(**record) for record in json.loads(self._records_file.read_text(encoding="utf-8"))]
+    def _load(self) -> dict[int, _Record]:
+        records = (_Record(**record) for record in json.loads(self._records_file.read_text(encoding="utf-8")))
+        return {record.number: record for record in records}
 
-    def _save(self, records: list[_Record]) -> None:
+    def _save(self, records: dict[int, _Record]) -> None:
         scratch = self._records_file.with_suffix(".tmp")
-        scratch.write_text(json.dumps([asdict(record) for record in records], indent=1) + "\n", encoding="utf-8")
+        lines = ",\n".join(map(_line, records.values()))
+        scratch.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         scratch.replace(self._records_file)
+        self._records = records
 
     @staticmethod
     def _commit(
@@ -229,6 +260,12 @@ class GitRepository:
             return repo[ref].peel(pygit2.Commit)
         except (KeyError, ValueError, pygit2.GitError) as error:
             raise UnknownRefError(ref) from error
+
+
+@cache
+def _line(record: _Record) -> str:
+    # The file is written whole at each change; a thousand records made to JSON again would be most of that.
+    return json.dumps(asdict(record))
 
 
 def _mode(index: pygit2.Index, path: str, content: bytes | File) -> FileMode:
