@@ -146,11 +146,15 @@ def complete_callback_tasks(stepfunctions: Any) -> None:
     """Gives each attempt of a callback task a token of its own, and fails the task when its function fails.
 
     Reason: ministack retries with the token of the first attempt, which idempotent functions rightly take for the
-    same event; and it drops the error of the function, so that the execution waits for a callback nobody will send.
+    same event; it drops the error of the function, so that the execution waits for a callback nobody will send; and it
+    lets the token of an aborted execution live on, and its attempts go on until one of them fails it once more.
     """
     wait_for_callback, call_lambda = stepfunctions._invoke_with_callback, stepfunctions._call_lambda  # noqa: SLF001
-    tokens = stepfunctions._task_tokens  # noqa: SLF001
+    stop, fail = stepfunctions._stop_execution, stepfunctions._fail_execution  # noqa: SLF001
+    tokens, executions = stepfunctions._task_tokens, stepfunctions._executions  # noqa: SLF001
     used: set[str] = set()
+    waiting: dict[str, str] = {}
+    aborted: set[str] = set()
 
     def with_own_token(resource: str, input_data: Any, token: str, state: Any) -> Any:
         if token in used:
@@ -158,7 +162,28 @@ def complete_callback_tasks(stepfunctions: Any) -> None:
             input_data = json.loads(json.dumps(input_data).replace(json.dumps(token), json.dumps(fresh)))
             token = fresh
         used.add(token)
-        return wait_for_callback(resource, input_data, token, state)
+        execution = input_data["Payload"]["execution"]
+        if execution in aborted:
+            raise stepfunctions._ExecutionError("Aborted", "the execution was aborted")  # noqa: SLF001
+        waiting[execution] = token
+        try:
+            return wait_for_callback(resource, input_data, token, state)
+        finally:
+            waiting.pop(execution, None)
+
+    def ending_the_task(data: dict[str, Any]) -> Any:
+        answer = stop(data)
+        execution = executions.get(data.get("executionArn"))
+        if execution is not None and execution["status"] == "ABORTED":
+            aborted.add(execution["name"])
+            task = tokens.pop(waiting.get(execution["name"]), None)
+            if task is not None:
+                task["event"].set()
+        return answer
+
+    def failing_once(execution: dict[str, Any], error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":
+            fail(execution, error, cause)
 
     def failing_the_task(function: str, event: Any) -> Any:
         try:
@@ -172,6 +197,8 @@ def complete_callback_tasks(stepfunctions: Any) -> None:
 
     stepfunctions._invoke_with_callback = with_own_token  # noqa: SLF001
     stepfunctions._call_lambda = failing_the_task  # noqa: SLF001
+    stepfunctions._stop_execution = ending_the_task  # noqa: SLF001
+    stepfunctions._fail_execution = failing_once  # noqa: SLF001
 
 
 def collect_segments(daemon: socket.socket, file: Path) -> None:

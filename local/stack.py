@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import boto3
 from botocore.config import Config
 
+from local.deliveries import HOOK_ID
+from local.github.sample import FULL_NAME
 from local.process import LocalProcess
 
 if TYPE_CHECKING:
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 REGION = "us-east-1"
 
-LEFT_OUT = frozenset({"ArtifactBucketPolicy", "DeadWorkQueuePolicy"})
+LEFT_OUT = frozenset({"ArtifactBucketPolicy", "PlainQueuesPolicy", "EndedExecutionsArchive"})
 """Resources of the template that the local deployment leaves out, by the parameter EmbeddedAws: the policies that
-demand TLS, which the embedded AWS does not speak. The tests hold the template and the deployed stack to this list."""
+demand TLS, which the embedded AWS does not speak, and the archive of events, which its CloudFormation does not know.
+The tests hold the template and the deployed stack to this list."""
 
-PARAMETERS = {"EmbeddedAws": "true", "LogRetentionDays": "1"}
+SWEPT_HOOK = f"{FULL_NAME}:{HOOK_ID}"
+PARAMETERS = {"EmbeddedAws": "true", "LogRetentionDays": "1", "SweepHooks": SWEPT_HOOK}
 
 
 class DeploymentError(RuntimeError):
@@ -50,6 +54,10 @@ class StackInfo:
     artifact_bucket: str
     idempotency_table: str
     dead_work_queue_url: str
+    replay_queue_url: str
+    quarantine_queue_url: str
+    crash_queue_url: str
+    ended_executions_queue_url: str
     directory: str
     pids: list[int]
 
@@ -267,6 +275,10 @@ class LocalStack:
             artifact_bucket=outputs["ArtifactBucketName"],
             idempotency_table=outputs["IdempotencyTableName"],
             dead_work_queue_url=outputs["DeadWorkQueueUrl"],
+            replay_queue_url=outputs["ReplayQueueUrl"],
+            quarantine_queue_url=outputs["QuarantineQueueUrl"],
+            crash_queue_url=outputs["CrashQueueUrl"],
+            ended_executions_queue_url=outputs["EndedExecutionsQueueUrl"],
             directory=str(self.directory),
             pids=[process.pid for process in self._processes],
         )

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from processor.callback import CallbackUnavailable
-from processor.errors import DeadlineExceeded, TaskClosed
+from processor.errors import DeadlineExceeded, TaskClosed, WorkInProgress, WorkRecordUnavailable
 from shared.telemetry import Metric
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from processor.callback import Callback
+    from processor.claim import Claim
     from shared.telemetry import Telemetry
 
 DEADLINE_MARGIN_SECONDS = 20.0
@@ -42,7 +43,8 @@ class Attendance:
         self._interval = interval
         self._telemetry = telemetry
         self._done = threading.Event()
-        self._stop_reason: type[DeadlineExceeded | TaskClosed] | None = None
+        self._claim: Claim | None = None
+        self._stop_reason: type[DeadlineExceeded | TaskClosed | WorkInProgress] | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._attend, args=(callback,), name="attendance", daemon=True)
         self.heartbeats_sent = 0
@@ -78,8 +80,12 @@ class Attendance:
         if self._is_closed:
             raise TaskClosed("the task was closed while its work was ending")
 
+    def keep(self, claim: Claim | None) -> None:
+        """Renews this claim with every heartbeat from now on; None for none."""
+        self._claim = claim
+
     def checkpoint(self) -> None:
-        """Raises DeadlineExceeded or TaskClosed when the work has to stop."""
+        """Raises DeadlineExceeded, TaskClosed or WorkInProgress when the work has to stop."""
         if self._stop_reason is None and self._time_left() <= 0:
             raise DeadlineExceeded("the function's time was nearly up")
         if self._stop_reason is not None:
@@ -97,7 +103,7 @@ class Attendance:
                 return
 
     def _beat(self, callback: Callback) -> bool:
-        """Sends a heartbeat; False when the task is closed."""
+        """Sends a heartbeat; False when there is no reason to send another."""
         try:
             callback.heartbeat()
         except TaskClosed:
@@ -107,8 +113,25 @@ class Attendance:
             # One lost heartbeat is no reason to stop: the state waits for several.
             self.heartbeats_lost += 1
             self._telemetry.log.warning("heartbeat lost", error=str(error))
-        else:
-            self.heartbeats_sent += 1
+            return True
+        self.heartbeats_sent += 1
+        # Only now: who cannot reach Step Functions is no longer known to be the attempt that it waits for.
+        return self._renew()
+
+    def _renew(self) -> bool:
+        """Renews the claim; False when it is lost."""
+        claim = self._claim
+        if claim is None:
+            return True
+        try:
+            claim.renew()
+        except WorkInProgress:
+            # Unless the work has ended meanwhile, and the claim with it.
+            if self._claim is claim:
+                self._stop_reason = WorkInProgress
+                return False
+        except WorkRecordUnavailable as error:
+            self._telemetry.log.warning("claim not renewed", error=str(error))
         return True
 
     def _give_up(self, callback: Callback) -> None:

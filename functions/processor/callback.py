@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.errors import TaskClosed, WorkError
-from shared.aws import error_code
+from shared.aws import TASK_OVER, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
@@ -20,10 +20,6 @@ CAUSE_MAX_CHARACTERS = 32_768
 """Limits of SendTaskFailure."""
 MESSAGE_MAX_CHARACTERS = 1024
 """A cause is to be read. As JSON a character may take twelve, which leaves the limit far away."""
-
-# The task is over for good: timed out, aborted, or completed already. InvalidToken belongs here because a token that
-# Step Functions gave us cannot become valid later.
-_CLOSED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
 
 class CallbackUnavailable(Exception):
@@ -83,6 +79,6 @@ def cause_of(error: Exception) -> str:
 
 def _translated(error: ClientError | BotoCoreError) -> Exception:
     code = error_code(error)
-    if code in _CLOSED:
+    if code in TASK_OVER:
         return TaskClosed(code)
     return CallbackUnavailable(code)

@@ -26,6 +26,14 @@ class TaskClosed(WorkError):
     """The execution no longer waits for this attempt (timed out, aborted, or completed by another)."""
 
 
+class WorkInProgress(WorkError):
+    """Another attempt does the same work right now. Worth another attempt, which will find its result."""
+
+
+class WorkRecordUnavailable(WorkError):
+    """The record of who does the work could not be read or written. Worth another attempt."""
+
+
 class GitHubUnavailable(WorkError):
     """GitHub did not answer, or answered 5xx. Worth another attempt."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,6 +38,9 @@ State = Literal["pending", "success", "failure", "error"]
 
 MAX_FILES = 3_000
 """GitHub lists no more files of a pull request."""
+
+MAX_STATUSES = 300
+"""Newest statuses of a commit that are looked through for the action's own."""
 
 MAX_DESCRIPTION = 140
 """Characters of a commit status description: GitHub answers 422 to more."""
@@ -155,6 +159,20 @@ class PullRequestClient:
                 context=self._context,
                 **({"target_url": target_url} if target_url else {}),
             )
+
+    def shows(self, state: State, description: str, target_url: str | None = None) -> bool:
+        """Whether the action's newest commit status on the job's head SHA is exactly this one."""
+        with _translated("GET /repos/{owner}/{repo}/statuses/{sha}"):
+            # Newest first, those of other contexts among them.
+            statuses = islice(self._repository.get_commit(self._sha).get_statuses(), MAX_STATUSES)
+            shown = next((one for one in statuses if one.context == self._context), None)
+        if shown is None:
+            return False
+        return (shown.state, shown.description or "", shown.target_url or None) == (
+            state,
+            _described(description),
+            target_url,
+        )
 
     @contextmanager
     def open_archive(self) -> Iterator[ByteStream]:

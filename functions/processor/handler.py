@@ -17,14 +17,16 @@ from processor import registry
 from processor.artifacts import ArtifactStore
 from processor.attendance import Attendance
 from processor.callback import Callback, CallbackUnavailable
+from processor.claim import Attempt, Claims
 from processor.credential import Credential
-from processor.errors import InvalidJob, OutcomeTooLarge, TaskClosed
+from processor.errors import InvalidJob, TaskClosed, WorkInProgress
 from processor.github import PullRequestClient, connect
+from processor.reporting import carry_out
 from shared.aws import client
 from shared.idempotency import OncePerToken
-from shared.job import Outcome, TaskEvent
+from shared.job import Outcome, TaskEvent, invalid_fields
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Metric, Telemetry, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +48,9 @@ telemetry = Telemetry("processor")
 stepfunctions = client("stepfunctions")
 heartbeats = client("stepfunctions", attempts=1)
 once = OncePerToken("processor", _table, client("dynamodb"))
+claims = Claims(_table, client("dynamodb"))
 credential = Credential(_credential_name, client("secretsmanager"))
 artifacts = ArtifactStore(client("s3", read_timeout=30.0), _bucket, _link)
-
-OUTCOME_MAX_BYTES = 64 * 1024
-"""Far below Step Functions' 256 KiB: the outcome is also stored in the idempotency table, and shown."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,12 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         telemetry.log.exception("callback not delivered")
         raise
     except Exception as error:  # whatever it is, the execution has to hear of it
-        telemetry.count(Metric.WORK_FAILED)
-        telemetry.log.exception("work failed", error=type(error).__name__)
+        if isinstance(error, WorkInProgress):
+            telemetry.count(Metric.WORK_DEFERRED)
+            telemetry.log.warning("work is in other hands", reason=str(error))
+        else:
+            telemetry.count(Metric.WORK_FAILED)
+            telemetry.log.exception("work failed", error=type(error).__name__)
         if callback is None:
             raise
         report_failure(callback, error, attendance)
@@ -118,8 +122,7 @@ def accept(event: dict[str, Any]) -> TaskEvent:
     try:
         task: TaskEvent = parse(event=event, model=TaskEvent)
     except ValidationError as error:
-        fields = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
-        raise InvalidJob(f"fields missing or not valid: {', '.join(fields)}") from None
+        raise InvalidJob(f"fields missing or not valid: {invalid_fields(error)}") from None
     telemetry.bind(task, execution=task.execution, token=task.taskToken)
     return task
 
@@ -132,31 +135,47 @@ def attempt(task: TaskEvent, context: LambdaContext, attendance: Attendance) -> 
     """
     telemetry.log.info("work started")
     if task.taskToken is None:
-        return perform(task, attendance)
-    stored = once.run(task.taskToken, lambda: perform(task, attendance).model_dump(), context)
+        return perform(task, Attempt(context.aws_request_id, None), attendance)
+    by = Attempt(fingerprint(task.taskToken), task.execution)
+    stored = once.run(task.taskToken, lambda: perform(task, by, attendance).model_dump(), context)
     return Outcome.model_validate(stored)
 
 
-def perform(job: Job, attendance: Attendance) -> Outcome:
-    """Runs the job's action.
+def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
+    """Runs the job's action, or finds the result that the same work has had.
 
     Raises:
-        UnknownAction, OutcomeTooLarge, CredentialUnavailable: see there.
+        UnknownAction, OutcomeTooLarge, CredentialUnavailable, WorkInProgress, WorkRecordUnavailable: see there.
         Exception: whatever the action raises.
     """
     started = time.monotonic()
     action = registry.find(job.action)
     github = connect(job, credential.read(), GITHUB_API_URL)
-    result = action.run(job, RunningWork(github, artifacts, attendance.checkpoint))
-    duration_ms = round((time.monotonic() - started) * 1000)
-    outcome = Outcome(action=job.action, delivery_id=job.delivery_id, duration_ms=duration_ms, **result.model_dump())
-    size = len(outcome.model_dump_json().encode())
-    if size > OUTCOME_MAX_BYTES:
-        raise OutcomeTooLarge(f"the outcome has {size} bytes of JSON; {OUTCOME_MAX_BYTES} are allowed")
-    telemetry.count(Metric.WORK_SUCCEEDED)
-    telemetry.count(Metric.WORK_DURATION, duration_ms)
+    claim = claims.take(job, by)
+    is_reused = claim.result is not None
+    attendance.keep(claim)
+    try:
+        result = carry_out(
+            job,
+            RunningWork(github, artifacts, attendance.checkpoint),
+            action,
+            claim,
+            lambda: round((time.monotonic() - started) * 1000),
+        )
+    finally:
+        attendance.keep(None)
+    outcome = Outcome(action=job.action, delivery_id=job.delivery_id, **result.model_dump())
+    telemetry.count(Metric.WORK_REUSED if is_reused else Metric.WORK_SUCCEEDED)
+    if not is_reused:
+        telemetry.count(Metric.WORK_DURATION, outcome.duration_ms)
     telemetry.annotate("conclusion", outcome.conclusion)
-    telemetry.log.info("work done", conclusion=outcome.conclusion, summary=outcome.summary, duration_ms=duration_ms)
+    telemetry.log.info(
+        "work done",
+        conclusion=outcome.conclusion,
+        summary=outcome.summary,
+        duration_ms=outcome.duration_ms,
+        reused=is_reused,
+    )
     return outcome
 
 

@@ -52,8 +52,11 @@ class Action(Protocol):
     """GitHub event -> values of the payload's ``action`` that start this action. A literal: the build reads it
     without importing the module (processor/triggers.py)."""
 
+    PENDING: str
+    """What the commit status says while the action runs."""
+
     def run(self, job: Job, work: Work) -> Result:
-        """Do the work.
+        """Do the work. It may run again after an attempt that failed or died; its result is shown once.
 
         Raises:
             processor.errors.WorkError: when the work could not be done; its class name is the execution's error.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
+    from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
 # Seconds and attempts: one call takes at most ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT), and a little for the pauses
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 2.0
 ATTEMPTS = 2
+
+# A callback's refusals that are final: the task has timed out, was aborted, or is completed already. InvalidToken
+# belongs here because a token that Step Functions gave us cannot become valid later.
+TASK_OVER = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
 
 @cache
@@ -39,6 +44,8 @@ def client(service: Literal["lambda"]) -> LambdaClient: ...
 def client(service: Literal["s3"], *, read_timeout: float = ...) -> S3Client: ...
 @overload
 def client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+@overload
+def client(service: Literal["sqs"], *, attempts: int = ...) -> SQSClient: ...
 @overload
 def client(service: Literal["stepfunctions"], *, attempts: int = ...) -> SFNClient: ...
 @cache

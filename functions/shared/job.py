@@ -9,9 +9,12 @@ Names and nesting of a job are GitHub's own (``pull_request.head.sha``), reduced
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 JOB_MAX_BYTES = 8 * 1024
 """Upper bound of a job as compact JSON in UTF-8, for any legal GitHub payload."""
@@ -125,3 +128,8 @@ class Outcome(Contract):
     artifacts: dict[str, Any] = Field(default_factory=dict)
     """What the action produced, small: object keys, digests, counts. At most 64 KiB as JSON (see processor)."""
     duration_ms: Annotated[int, Field(ge=0)]
+
+
+def invalid_fields(error: ValidationError) -> str:
+    """The fields that do not satisfy a model, by name: never their values."""
+    return ", ".join(sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()}))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 import warnings
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from shared.job import DELIVERY_ID_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -29,6 +31,9 @@ NAMESPACE = "Pullback"
 
 # A handler that fails before it counts anything has no metrics, which is nothing to warn of in the middle of its log.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
+
+
+_TRACE_ID = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")
 
 
 class Metric(Enum):
@@ -44,6 +49,7 @@ class Metric(Enum):
     DELIVERY_RESTARTED = "DeliveryRestarted", MetricUnit.Count, "redeliveries that started a new attempt"
     DELIVERY_IGNORED = "DeliveryIgnored", MetricUnit.Count, "deliveries that trigger nothing, pings among them"
     DELIVERY_REJECTED = "DeliveryRejected", MetricUnit.Count, "deliveries answered 4xx"
+    DELIVERY_QUEUED = "DeliveryQueued", MetricUnit.Count, "deliveries kept in the replay queue: Step Functions was away"
     DELIVERY_UNAVAILABLE = "DeliveryUnavailable", MetricUnit.Count, "deliveries answered 503"
     SIGNATURE_INVALID = "SignatureInvalid", MetricUnit.Count, "missing, malformed or wrong signatures"
     SECRET_REFRESHED = "SecretRefreshed", MetricUnit.Count, "webhook secret read again after a mismatch"
@@ -55,6 +61,18 @@ class Metric(Enum):
     HEARTBEAT_SENT = "HeartbeatSent", MetricUnit.Count, "heartbeats that Step Functions accepted"
     HEARTBEAT_LOST = "HeartbeatLost", MetricUnit.Count, "heartbeats that did not get through"
     CALLBACK_REFUSED = "CallbackRefused", MetricUnit.Count, "callbacks for a task that is closed already"
+    WORK_DEFERRED = "WorkDeferred", MetricUnit.Count, "attempts that found the same work in other hands"
+    WORK_REUSED = "WorkReused", MetricUnit.Count, "attempts that took the stored result of the same work"
+    CRASH_REPORTED = "CrashReported", MetricUnit.Count, "dead processor invocations reported to their execution"
+    STATUS_CLOSED = "StatusClosed", MetricUnit.Count, "commit statuses closed after an execution ended without success"
+    REPLAY_STARTED = "ReplayStarted", MetricUnit.Count, "executions that replay started"
+    REPLAY_REFUSED = "ReplayRefused", MetricUnit.Count, "replays of what runs or has succeeded"
+    MESSAGE_QUARANTINED = "MessageQuarantined", MetricUnit.Count, "messages that cannot be read, put aside"
+    MESSAGE_RETURNED = "MessageReturned", MetricUnit.Count, "messages given back to their queue for another try"
+    SWEEP_DELIVERIES_SEEN = "SweepDeliveriesSeen", MetricUnit.Count, "deliveries that a sweep looked at"
+    SWEEP_REDELIVERY_REQUESTED = "SweepRedeliveryRequested", MetricUnit.Count, "redeliveries asked of GitHub"
+    SWEEP_GIVEN_UP = "SweepGivenUp", MetricUnit.Count, "deliveries that failed at every redelivery"
+    SWEEP_FAILED = "SweepFailed", MetricUnit.Count, "sweeps of a hook that did not come to their end"
 
     def __init__(self, label: str, unit: MetricUnit, meaning: str) -> None:
         self.label = label
@@ -65,6 +83,11 @@ class Metric(Enum):
 def fingerprint(token: str) -> str:
     """What may be shown of a task token: the first 12 hex digits of its SHA-256."""
     return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
+def trace_header() -> str | None:
+    """The X-Amzn-Trace-Id of this invocation, for what does not take it over by itself."""
+    return os.environ.get("_X_AMZN_TRACE_ID")
 
 
 class Telemetry:
@@ -115,6 +138,23 @@ class Telemetry:
         self.log.append_keys(**keys)
         for name in ("delivery_id", "repository", "pull_request", "action"):
             self.annotate(name, keys[name])
+
+    @contextmanager
+    def message(self, message_id: str) -> Iterator[None]:
+        """Ties log lines to one message of a batch; what is bound while it is handled goes with it."""
+        before = self.log.get_current_keys().keys()
+        self.log.append_keys(message_id=message_id)
+        try:
+            yield
+        finally:
+            self.log.remove_keys([key for key in self.log.get_current_keys() if key not in before])
+
+    def link(self, trace_header: str | None) -> None:
+        """Notes that this goes on from another trace: a queue between two functions ends the first one's."""
+        root = dict(part.split("=", 1) for part in (trace_header or "").split(";") if "=" in part).get("Root")
+        if root and _TRACE_ID.fullmatch(root):
+            self.annotate("follows_trace", root)
+            self.log.append_keys(follows_trace=root)
 
     def annotate(self, key: str, value: str | int) -> None:
         """Adds an indexed annotation to the trace."""

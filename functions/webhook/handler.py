@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, event_source
+from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.aws import client
+from shared.aws import client, error_code
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Metric, Telemetry, trace_header
 from webhook.delivery import Delivery, Rejected
 from webhook.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
 from webhook.projection import decode, payload_action, project
@@ -20,11 +21,14 @@ from webhook.triggers import Triggers
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from shared.job import Job
+
 RETRY_AFTER_SECONDS = 60
 
 settings = Settings()
 _state_machine_arn = settings.text("STATE_MACHINE_ARN")
 _secret_name = settings.text("WEBHOOK_SECRET_ARN")
+_replay_queue_url = settings.text("REPLAY_QUEUE_URL")
 MAX_BODY_BYTES = settings.number("MAX_BODY_BYTES", default=5_000_000)
 settings.check()
 
@@ -32,6 +36,8 @@ telemetry = Telemetry("webhook")
 triggers = Triggers.load()
 secret = WebhookSecret(_secret_name, client("secretsmanager"))
 executions = Executions(_state_machine_arn, client("stepfunctions"))
+# One attempt: it is asked after Step Functions has used up its time, and GitHub waits 10 s for the answer.
+sqs = client("sqs", attempts=1)
 
 _COUNTED_AS = {
     "started": Metric.DELIVERY_STARTED,
@@ -91,6 +97,8 @@ def receive(delivery: Delivery) -> dict[str, Any]:
         start = executions.start(job)
     except AttemptsExhausted:
         raise Rejected(409, "exhausted", "every attempt at this delivery has failed; push again") from None
+    except ExecutionsUnavailable as error:
+        return queued(job, error)
     telemetry.count(_COUNTED_AS[start.result])
     telemetry.log.info("delivery accepted", result=start.result, execution=start.name)
     return answer(200 if start.result == "duplicate" else 202, start.result, execution=start.name)
@@ -107,6 +115,28 @@ def verify(delivery: Delivery) -> None:
             return
     telemetry.count(Metric.SIGNATURE_INVALID)
     raise Rejected(401, "unauthorized", "the signature is missing or wrong", "x-hub-signature-256")
+
+
+def queued(job: Job, outage: ExecutionsUnavailable) -> dict[str, Any]:
+    """Keeps the job of a delivery that cannot be started now, for the replay function.
+
+    Raises:
+        ExecutionsUnavailable: the outage, when the queue is away as well.
+    """
+    header = trace_header()
+    attributes = {"AWSTraceHeader": {"DataType": "String", "StringValue": header}} if header else {}
+    try:
+        sqs.send_message(
+            QueueUrl=_replay_queue_url,
+            MessageBody=job.to_json(),
+            MessageSystemAttributes=attributes,  # type: ignore[arg-type] # the keys are literals there
+        )
+    except (ClientError, BotoCoreError) as error:
+        telemetry.log.warning("delivery not kept", error=error_code(error))
+        raise outage from None
+    telemetry.count(Metric.DELIVERY_QUEUED)
+    telemetry.log.warning("delivery kept for later", error=str(outage))
+    return answer(202, "queued", message="Step Functions is away; the delivery is kept and will be started")
 
 
 def ignored(reason: str) -> dict[str, Any]:

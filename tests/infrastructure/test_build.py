@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOMS = {"webhook": "WebhookFunction", "task": "TaskFunction", "processor": "ProcessorFunction"}
+HANDLERS = {
+    "WebhookFunction": "webhook.handler",
+    "ReplayFunction": "webhook.replay",
+    "TaskFunction": "task.handler",
+    "CrashFunction": "task.crash",
+    "ProcessorFunction": "processor.handler",
+    "ClosingFunction": "processor.closing",
+    "SweeperFunction": "processor.sweeper",
+}
 
 
 def imports(directory: Path) -> Iterator[tuple[Path, str]]:
@@ -112,6 +121,17 @@ def test_a_package_holds_its_room_and_no_other(package: Path, room: str) -> None
     assert (directory / "shared" / "job.py").exists()
     assert not [other for other in ROOMS if other != room and (directory / other).exists()]
     assert not list(directory.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("function", HANDLERS)
+def test_a_functions_handler_is_in_its_package(package: Path, resources: dict[str, Any], function: str) -> None:
+    assert resources[function]["Properties"]["Handler"] == f"{HANDLERS[function]}.lambda_handler"
+    file = package / function / f"{HANDLERS[function].replace('.', '/')}.py"
+    assert "def lambda_handler(" in file.read_text()
+
+
+def test_every_function_has_a_package(resources: dict[str, Any]) -> None:
+    assert {name for name, one in resources.items() if one["Type"] == "AWS::Lambda::Function"} == set(HANDLERS)
 
 
 def test_the_triggers_are_in_the_webhooks_package(package: Path) -> None:

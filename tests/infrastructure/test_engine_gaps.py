@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from ministack.core import iam_evaluator, lambda_runtime
 from ministack.services import lambda_svc, stepfunctions
+from ministack.services.cloudformation import provisioners
 
 
 def test_the_mending_was_written_against_this_version() -> None:
@@ -30,7 +31,6 @@ def test_an_alias_event_configuration_is_still_not_looked_at() -> None:
 
 def test_a_retry_still_carries_the_same_token() -> None:
     source = inspect.getsource(stepfunctions._execute_task)
-    source = inspect.getsource(stepfunctions._execute_task)
     # Once, before the loop over all attempts.
     assert source.index('ctx["Task"] = {"Token": new_uuid()}') < source.index("while True:")
 
@@ -38,6 +38,15 @@ def test_a_retry_still_carries_the_same_token() -> None:
 def test_a_failed_function_still_leaves_its_callback_task_waiting() -> None:
     source = inspect.getsource(stepfunctions._invoke_with_callback)
     assert "except _ExecutionError:\n            pass" in source
+
+
+def test_an_aborted_execution_still_keeps_its_task_and_its_attempts() -> None:
+    assert "_task_tokens" not in inspect.getsource(stepfunctions._stop_execution)
+    assert 'execution["status"] = "FAILED"' in inspect.getsource(stepfunctions._fail_execution).split("if ")[0]
+
+
+def test_an_archive_of_events_is_still_unknown_to_its_cloudformation() -> None:
+    assert "AWS::Events::Archive" not in inspect.getsource(provisioners)
 
 
 def test_send_task_is_still_evaluated_against_all_resources() -> None:

@@ -10,7 +10,9 @@ from jsonata import Jsonata
 
 from processor import errors
 from processor.attendance import DEADLINE_MARGIN_SECONDS
+from processor.claim import LEASE_SECONDS, WRITE_SECONDS
 from shared.aws import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT
+from shared.idempotency import EXPIRES_AFTER_SECONDS
 from shared.job import Job, TaskEvent
 from tests.conftest import ROOT
 from webhook.executions import BUDGET
@@ -53,18 +55,73 @@ def test_the_wait_has_both_limits_and_they_are_explained(state: dict[str, Any]) 
     assert "HeartbeatSeconds" in state["Comment"]
 
 
-def test_the_limits_fit_the_processors(state: dict[str, Any], resources: dict[str, Any]) -> None:
+def test_every_deadline_fits_the_others(
+    definition: dict[str, Any], state: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    """The timing rules, all of them, on the template and the definition."""
     processor = resources["ProcessorFunction"]["Properties"]
+    task = resources["TaskFunction"]["Properties"]
     (event_config,) = [
-        one["Properties"] for one in resources.values() if one["Type"] == "AWS::Lambda::EventInvokeConfig"
+        one["Properties"]
+        for one in resources.values()
+        if one["Type"] == "AWS::Lambda::EventInvokeConfig"
+        and one["Properties"]["FunctionName"] == {"Ref": "ProcessorFunction"}
     ]
+    heartbeat, timeout = state["HeartbeatSeconds"], state["TimeoutSeconds"]
     interval = int(processor["Environment"]["Variables"]["HEARTBEAT_INTERVAL_SECONDS"])
     event_age = event_config["MaximumEventAgeInSeconds"]
-    assert interval <= state["HeartbeatSeconds"] / 3
-    assert event_age <= state["HeartbeatSeconds"], "an older event has a dead token"
-    assert event_age + 2 * interval <= state["HeartbeatSeconds"], "the first heartbeat comes after the queue"
-    task = resources["TaskFunction"]["Properties"]
-    assert task["Timeout"] + event_age + processor["Timeout"] <= state["TimeoutSeconds"]
+    retriers = {name: one for one in state["Retry"] for name in one["ErrorEquals"]}
+    cold_start = 10
+
+    # 1. Silence means death: queue, cold start and one interval fit into it, and a lost heartbeat does no harm.
+    assert interval <= heartbeat / 3
+    assert event_age + cold_start + interval <= heartbeat
+    # ... and there is one owner of retries.
+    assert event_config["MaximumRetryAttempts"] == 0
+    # 2. An older event has a dead token.
+    assert event_age <= heartbeat
+    # 3. The processor ends, and says so, before its function does, and that before the state does.
+    assert DEADLINE_MARGIN_SECONDS >= 10
+    assert DEADLINE_MARGIN_SECONDS < processor["Timeout"]
+    assert task["Timeout"] + event_age + processor["Timeout"] <= timeout
+    assert processor["Timeout"] <= 900, "Lambda's own limit"
+    # 4. Nothing is replayed after the records of what was done have gone.
+    longest_in_a_queue = max(
+        one["Properties"]["MessageRetentionPeriod"] for one in resources.values() if one["Type"] == "AWS::SQS::Queue"
+    )
+    assert longest_in_a_queue <= EXPIRES_AFTER_SECONDS
+    # 5. A claim outlives the heartbeats that renew it, and not the silence that means death.
+    assert interval * 3 <= LEASE_SECONDS <= heartbeat
+    # A write that may be under way is waited for, by the closing function and by the attempts that come after it.
+    closing = resources["ClosingFunction"]["Properties"]
+    assert closing["Timeout"] > WRITE_SECONDS + 30
+    # 6. Who waits for another's work waits longer than that may take, with every wait cut to half by its jitter.
+    waiting = retriers["WorkInProgress"]
+    assert total_wait(waiting) / 2 > timeout
+    assert total_wait(waiting) / 2 > WRITE_SECONDS + LEASE_SECONDS
+    # 7. The execution as a whole ends, and later than every retrier has used up one attempt after the other.
+    whole = definition["TimeoutSeconds"]
+    assert whole > timeout
+    for name, retrier in retriers.items():
+        attempts = 1 if name == "WorkInProgress" else retrier["MaxAttempts"] + 1
+        assert attempts * timeout + total_wait(retrier) <= whole, name
+    # 8. A message is not offered to a second consumer while the first one works on it.
+    for function, queue in (("Crash", "Crash"), ("Closing", "EndedExecutions"), ("Replay", "Replay")):
+        visible_again = resources[f"{queue}Queue"]["Properties"]["VisibilityTimeout"]
+        assert resources[f"{function}Function"]["Properties"]["Timeout"] <= visible_again
+    # 9. A crash that could not be told at once is told before the silence says the same.
+    assert resources["CrashQueue"]["Properties"]["VisibilityTimeout"] < heartbeat
+    # 10. A sweep ends before the next one.
+    assert resources["SweeperFunction"]["Properties"]["Timeout"] < 300
+    assert resources["SweeperFunctionSweep"]["Properties"]["ScheduleExpression"] == "rate(5 minutes)"
+
+
+def total_wait(retrier: dict[str, Any]) -> float:
+    """Seconds that a retrier's pauses add up to, without their jitter."""
+    return sum(
+        min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** attempt, retrier["MaxDelaySeconds"])
+        for attempt in range(retrier["MaxAttempts"])
+    )
 
 
 def test_the_functions_outlast_their_calls(resources: dict[str, Any]) -> None:
@@ -76,15 +133,16 @@ def test_the_functions_outlast_their_calls(resources: dict[str, Any]) -> None:
     # A heartbeat that hangs, then the report of the deadline.
     assert attempt + call < DEADLINE_MARGIN_SECONDS
     assert resources["ProcessorFunction"]["Properties"]["Timeout"] > 3 * DEADLINE_MARGIN_SECONDS
-    # One service that hangs is noticed before GitHub stops waiting.
-    assert call + 2 < GITHUB_WAITS_SECONDS
-    assert call + BUDGET.total_seconds() < resources["WebhookFunction"]["Properties"]["Timeout"]
+    # One service that hangs is noticed before GitHub stops waiting, and the delivery is kept in the queue.
+    assert call + attempt < GITHUB_WAITS_SECONDS + 0.5
+    assert call + BUDGET.total_seconds() + attempt < resources["WebhookFunction"]["Properties"]["Timeout"]
 
 
 def test_retries_are_separate_bounded_and_jittered(state: dict[str, Any]) -> None:
     retriers = state["Retry"]
     for retrier in retriers:
-        assert 0 < retrier["MaxAttempts"] <= 6
+        # To wait for another's work takes many short attempts; whatever has failed is tried a few times.
+        assert 0 < retrier["MaxAttempts"] <= (35 if retrier["ErrorEquals"] == ["WorkInProgress"] else 6)
         assert retrier["JitterStrategy"] == "FULL"
         assert retrier["MaxDelaySeconds"]
     (silence,) = [one for one in retriers if "States.HeartbeatTimeout" in one["ErrorEquals"]]
@@ -95,10 +153,11 @@ def test_retries_are_separate_bounded_and_jittered(state: dict[str, Any]) -> Non
 def test_every_error_that_is_matched_can_occur(state: dict[str, Any]) -> None:
     ours = {name for name, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, Exception)}
     task = (ROOT / "functions/task/handler.py").read_text()
+    crash = (ROOT / "functions/task/crash.py").read_text()
     matched = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
     assert len(matched) == len(set(matched))
     for error in matched:
-        raised_by_task = f"class {error}(Exception)" in task
+        raised_by_task = f"class {error}(Exception)" in task or f'CRASHED = "{error}"' in crash
         from_powertools = error == "IdempotencyPersistenceLayerError"
         assert error in AWS_ERRORS or error in ours or raised_by_task or from_powertools, error
 

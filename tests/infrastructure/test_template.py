@@ -14,8 +14,13 @@ from tests.infrastructure.conftest import transformed_with
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FUNCTIONS = ("WebhookFunction", "TaskFunction", "ProcessorFunction")
-ROLES = ("WebhookFunctionRole", "TaskFunctionRole", "ProcessorFunctionRole", "StateMachineRole")
+CONSUMERS = {
+    "CrashFunction": "CrashQueue",
+    "ClosingFunction": "EndedExecutionsQueue",
+    "ReplayFunction": "ReplayQueue",
+}
+FUNCTIONS = ("WebhookFunction", "TaskFunction", "ProcessorFunction", *CONSUMERS, "SweeperFunction")
+ROLES = (*(f"{function}Role" for function in FUNCTIONS), "StateMachineRole")
 
 
 def references(value: Any) -> Iterator[str]:
@@ -78,37 +83,54 @@ TABLE = {
     (f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
 }
 
+STARTER = {("states:StartExecution", "ref:ProcessorStateMachine"), ("states:DescribeExecution", EXECUTIONS)}
+CREDENTIAL = {("secretsmanager:GetSecretValue", "att:GitHubCredential.Id")}
+
+
+def sends(*words: str) -> set[tuple[str, str]]:
+    """What it takes to complete tasks."""
+    return {(f"states:SendTask{word}", f"if OnEmbeddedAws: * else: {MACHINE}") for word in words}
+
+
+def consumer(queue: str) -> set[tuple[str, str]]:
+    """What it takes to empty a queue, and to put aside what cannot be read."""
+    taking = {(f"sqs:{action}", f"att:{queue}.Arn") for action in ("ReceiveMessage", "DeleteMessage")}
+    return taking | {("sqs:GetQueueAttributes", f"att:{queue}.Arn"), ("sqs:SendMessage", "att:QuarantineQueue.Arn")}
+
+
+def logger(name: str) -> set[tuple[str, str]]:
+    """What it takes to log."""
+    return {(f"logs:{action}", f"att:{name}LogGroup.Arn") for action in ("CreateLogStream", "PutLogEvents")}
+
+
 # Every action of every role, on its resource. A change here is a change of what an attacker could do.
 ALLOWED: dict[str, set[tuple[str, str]]] = {
     "WebhookFunctionRole": TRACES
-    | {
-        ("states:StartExecution", "ref:ProcessorStateMachine"),
-        ("states:DescribeExecution", EXECUTIONS),
-        ("secretsmanager:GetSecretValue", "att:WebhookSecret.Id"),
-        ("logs:CreateLogStream", "att:WebhookLogGroup.Arn"),
-        ("logs:PutLogEvents", "att:WebhookLogGroup.Arn"),
-    },
-    "TaskFunctionRole": TRACES
-    | TABLE
-    | {
-        ("lambda:InvokeFunction", "ref:ProcessorFunctionAliaslive"),
-        ("logs:CreateLogStream", "att:TaskLogGroup.Arn"),
-        ("logs:PutLogEvents", "att:TaskLogGroup.Arn"),
-    },
+    | STARTER
+    | logger("Webhook")
+    | {("secretsmanager:GetSecretValue", "att:WebhookSecret.Id"), ("sqs:SendMessage", "att:ReplayQueue.Arn")},
+    "TaskFunctionRole": TRACES | TABLE | logger("Task") | {("lambda:InvokeFunction", "ref:ProcessorFunctionAliaslive")},
     "ProcessorFunctionRole": TRACES
     | TABLE
+    | sends("Success", "Failure", "Heartbeat")
+    | CREDENTIAL
+    | logger("Processor")
     | {
-        (f"states:SendTask{word}", f"if OnEmbeddedAws: * else: {MACHINE}")
-        for word in ("Success", "Failure", "Heartbeat")
-    }
-    | {
-        ("secretsmanager:GetSecretValue", "att:GitHubCredential.Id"),
         ("s3:GetObject", "${ArtifactBucket.Arn}/*"),
         ("s3:PutObject", "${ArtifactBucket.Arn}/*"),
-        ("sqs:SendMessage", "att:DeadWorkQueue.Arn"),
-        ("logs:CreateLogStream", "att:ProcessorLogGroup.Arn"),
-        ("logs:PutLogEvents", "att:ProcessorLogGroup.Arn"),
+        ("sqs:SendMessage", "att:CrashQueue.Arn"),
     },
+    "CrashFunctionRole": TRACES | sends("Failure") | logger("Crash") | consumer("CrashQueue"),
+    "ClosingFunctionRole": TRACES
+    | CREDENTIAL
+    | logger("Closing")
+    | consumer("EndedExecutionsQueue")
+    | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "UpdateItem")},
+    "ReplayFunctionRole": TRACES | STARTER | logger("Replay") | consumer("ReplayQueue"),
+    "SweeperFunctionRole": TRACES
+    | CREDENTIAL
+    | logger("Sweeper")
+    | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "PutItem", "UpdateItem")},
     "StateMachineRole": TRACES
     | {("lambda:InvokeFunction", "ref:TaskFunctionAliaslive")}
     | {("xray:GetSamplingRules", "*"), ("xray:GetSamplingTargets", "*")}
@@ -176,7 +198,7 @@ def test_a_new_value_of_a_parameter_reaches_the_alias(resources: dict[str, Any],
         for one in resources.values()
         if one["Type"] == "AWS::Lambda::Version" and one["Properties"]["FunctionName"] == {"Ref": function}
     ]
-    parameters = {"LogLevel", "MaxBodyBytes", "GitHubApiUrl", "ArtifactLink"}
+    parameters = {"LogLevel", "MaxBodyBytes", "GitHubApiUrl", "ArtifactLink", "SweepHooks"}
     used = set(references(resources[function]["Properties"]["Environment"])) & parameters
     assert used
     assert used == set(references(version["Description"]) if isinstance(version["Description"], dict) else ())
@@ -190,12 +212,16 @@ def test_a_new_timeout_reaches_the_alias(resources: dict[str, Any]) -> None:
 
 
 def test_the_processor_has_no_retries_of_its_own(resources: dict[str, Any]) -> None:
-    (config,) = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::Lambda::EventInvokeConfig"]
-    assert config["FunctionName"] == {"Ref": "ProcessorFunction"}
+    (config,) = [
+        one["Properties"]
+        for one in resources.values()
+        if one["Type"] == "AWS::Lambda::EventInvokeConfig"
+        and one["Properties"]["FunctionName"] == {"Ref": "ProcessorFunction"}
+    ]
     # A configuration of the bare function would not apply to the alias, which is what is invoked.
     assert config["Qualifier"] in ("live", {"Fn::GetAtt": ["ProcessorFunctionAliaslive", "AliasName"]})
     assert config["MaximumRetryAttempts"] == 0
-    assert shown(config["DestinationConfig"]["OnFailure"]["Destination"]) == "att:DeadWorkQueue.Arn"
+    assert shown(config["DestinationConfig"]["OnFailure"]["Destination"]) == "att:CrashQueue.Arn"
 
 
 def test_the_entrance_is_regional_traced_and_throttled(resources: dict[str, Any]) -> None:
@@ -245,15 +271,88 @@ def test_the_firewall_is_off_unless_asked_for(template: dict[str, Any], resource
 def test_the_embedded_aws_gets_two_exceptions_and_nobody_else_does(template: dict[str, Any]) -> None:
     assert template["Parameters"]["EmbeddedAws"]["Default"] == "false"
     assert stack.PARAMETERS["EmbeddedAws"] == "true"
-    # The resource of SendTask*, in one statement, and the demand for TLS.
-    assert str(template["Resources"]).count("OnEmbeddedAws") == 1
-    without_tls = {name for name, one in template["Resources"].items() if one.get("Condition") == "RequireTls"}
-    assert without_tls == stack.LEFT_OUT
-    assert template["Conditions"]["RequireTls"] == {"Fn::Not": [template["Conditions"]["OnEmbeddedAws"]]}
+    # The resource of SendTask*, in the statements of the processor and of its crashes; the demand for TLS; the archive.
+    assert str(template["Resources"]).count("OnEmbeddedAws") == 2
+    left_out = {name for name, one in template["Resources"].items() if one.get("Condition") == "OnAws"}
+    assert left_out == stack.LEFT_OUT
+    assert template["Conditions"]["OnAws"] == {"Fn::Not": [{"Condition": "OnEmbeddedAws"}]}
 
 
-@pytest.mark.parametrize("policy", ["DeadWorkQueuePolicy", "ArtifactBucketPolicy"])
-def test_queue_and_bucket_refuse_plain_http(resources: dict[str, Any], policy: str) -> None:
-    (statement,) = resources[policy]["Properties"]["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+def test_queues_and_bucket_refuse_plain_http(resources: dict[str, Any]) -> None:
+    policies = {
+        name: one["Properties"]
+        for name, one in resources.items()
+        if one["Type"] in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy")
+    }
+    covered = []
+    for properties in policies.values():
+        statement = properties["PolicyDocument"]["Statement"][-1]
+        if "Fn::If" in statement:
+            condition, statement, otherwise = statement["Fn::If"]
+            assert (condition, otherwise) == ("OnAws", {"Ref": "AWS::NoValue"})
+        assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        covered += [one["Ref"] for one in properties.get("Queues", [properties.get("Bucket")])]
+    kept = {name for name, one in resources.items() if one["Type"] in ("AWS::SQS::Queue", "AWS::S3::Bucket")}
+    # A second policy would replace the first one.
+    assert sorted(covered) == sorted(kept)
+
+
+@pytest.mark.parametrize(("function", "queue"), CONSUMERS.items())
+def test_a_queue_is_consumed_message_by_message(resources: dict[str, Any], function: str, queue: str) -> None:
+    (mapping,) = [
+        one["Properties"]
+        for one in resources.values()
+        if one["Type"] == "AWS::Lambda::EventSourceMapping"
+        and shown(one["Properties"]["EventSourceArn"]) == f"att:{queue}.Arn"
+    ]
+    assert mapping["FunctionName"] == {"Ref": f"{function}Aliaslive"}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert resources[function]["Properties"]["Timeout"] <= resources[queue]["Properties"]["VisibilityTimeout"]
+
+
+def test_dead_messages_end_where_nobody_consumes(resources: dict[str, Any]) -> None:
+    queues = {name: one["Properties"] for name, one in resources.items() if one["Type"] == "AWS::SQS::Queue"}
+    ends = {
+        name: shown(queue["RedrivePolicy"]["deadLetterTargetArn"]).removeprefix("att:").removesuffix(".Arn")
+        for name, queue in queues.items()
+        if "RedrivePolicy" in queue
+    }
+    assert set(ends) == set(CONSUMERS.values())
+    # So no message can go round in a circle by itself.
+    assert set(ends.values()) == {"DeadWorkQueue", "QuarantineQueue"} == set(queues) - set(ends)
+    assert {queue["MessageRetentionPeriod"] for queue in queues.values()} == {14 * 24 * 60 * 60}
+
+
+def test_ended_executions_are_closed_and_kept_and_replayed_ones_are_replayed(resources: dict[str, Any]) -> None:
+    rules = {
+        name: one["Properties"]
+        for name, one in resources.items()
+        if one["Type"] == "AWS::Events::Rule" and "EventPattern" in one["Properties"]
+    }
+    assert set(rules) == {"EndedExecutionsRule", "ReplayedExecutionsRule"}
+    live, replayed, archived = (
+        dict(one["EventPattern"])
+        for one in (*(rules[name] for name in sorted(rules)), resources["EndedExecutionsArchive"]["Properties"])
+    )
+    assert live.pop("replay-name") == [{"exists": False}]
+    assert replayed.pop("replay-name") == [{"exists": True}]
+    assert archived.pop("replay-name") == [{"exists": False}], "a replay is not archived again"
+    assert live == replayed == archived
+    assert live["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    targets = {name: [shown(one["Arn"]) for one in rule["Targets"]] for name, rule in rules.items()}
+    assert targets == {
+        "EndedExecutionsRule": ["att:EndedExecutionsQueue.Arn", "att:DeadWorkQueue.Arn"],
+        "ReplayedExecutionsRule": ["att:ReplayQueue.Arn"],
+    }
+    policy = resources["EventQueuesPolicy"]["Properties"]
+    allowed = {f"att:{queue['Ref']}.Arn" for queue in policy["Queues"]}
+    assert {target for names in targets.values() for target in names} <= allowed
+    (take, _) = policy["PolicyDocument"]["Statement"]
+    assert take["Condition"]["ArnEquals"]["aws:SourceArn"] == [{"Fn::GetAtt": [name, "Arn"]} for name in sorted(rules)]
+
+
+def test_nothing_is_swept_unless_asked_for(template: dict[str, Any], resources: dict[str, Any]) -> None:
+    assert template["Parameters"]["SweepHooks"]["Default"] == ""
+    swept = {name for name, one in resources.items() if one.get("Condition") == "Sweep"}
+    assert {"SweeperFunction", "SweeperFunctionRole", "SweeperLogGroup", "SweeperFunctionSweep"} <= swept

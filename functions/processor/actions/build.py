@@ -6,7 +6,6 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from processor import bundle
-from processor.actions._status import with_status
 from processor.archive import ArchiveRefused, pack, read_archive
 from processor.diff import counted
 from processor.syntax import NotChecked, check, language, limit
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from shared.job import Contract, Job
 
 TRIGGERS = {"pull_request": ("build",)}
+PENDING = "building the source bundle"
 
 MAX_LISTED = 20
 """Problems that the outcome lists; the manifest has more of them."""
@@ -33,10 +33,6 @@ def run(job: Job, work: Work) -> Result:
     Raises:
         WorkError: the archive could not be read, or the bundle not be stored.
     """
-    return with_status(job, work, "building the source bundle", lambda: _build(job, work))
-
-
-def _build(job: Job, work: Work) -> Result:
     manifest = bundle.find(work.artifacts, job)
     if manifest is None:
         try:

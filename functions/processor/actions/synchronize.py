@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from processor.actions._status import with_status
 from processor.diff import counted, examine
 from processor.work import Result
 
@@ -13,18 +12,15 @@ if TYPE_CHECKING:
     from shared.job import Job
 
 TRIGGERS = {"pull_request": ("opened", "reopened", "synchronize")}
+PENDING = "reading the changes"
 
 
-def run(job: Job, work: Work) -> Result:
+def run(job: Job, work: Work) -> Result:  # noqa: ARG001 - the interface of an action
     """Reports on the changes of the job's pull request.
 
     Raises:
-        WorkError: the files could not be read, or the status not be set.
+        WorkError: the files could not be read.
     """
-    return with_status(job, work, "reading the changes", lambda: _report(work))
-
-
-def _report(work: Work) -> Result:
     changed = work.github.changed_files()
     report = examine(work.github.files(), work.checkpoint)
     artifacts = {**report.to_dict(), "changed_files": changed, "files_left_out": max(0, changed - report.files)}

@@ -1,0 +1,264 @@
+"""A webhook's deliveries at GitHub: what came of them, and asking for one again.
+
+PyGithub does the talking, under the same bounds as in ``processor.github``. It can list a repository hook's deliveries,
+but not redeliver them, and knows nothing of an App's; so its requester is used, and answers are read here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from github import Auth, Github
+from github.GithubException import GithubException
+
+from processor.errors import CredentialInvalid, GitHubRefused
+from processor.github import _PAGE, _RETRY, _TOKEN, _USER_AGENT, _translated
+from shared.job import DELIVERY_ID_PATTERN, FULL_NAME_PATTERN
+
+APP = "app"
+"""The name of a GitHub App's hook, of which there is only one."""
+
+SECONDS_BETWEEN_WRITES = 1.0
+"""GitHub asks for a pause of one second between writes: docs.github.com, "Best practices for using the REST API"."""
+
+_TIMEOUT_SECONDS = 10
+# GitHub's answers to a page's cursor that it does not know, or not any longer.
+_CURSOR_REFUSED = {400, 404, 422}
+
+
+class CursorLost(GitHubRefused):
+    """GitHub does not know the page's cursor any longer. The first page is there."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A webhook.
+
+    Args:
+        name: ``owner/repo:hook_id`` of a repository's webhook, or ``app``.
+    """
+
+    name: str
+
+    @property
+    def repository(self) -> str | None:
+        """``owner/repo``, or None for an App's hook."""
+        return None if self.name == APP else self.name.rpartition(":")[0]
+
+    @property
+    def path(self) -> str:
+        """Where its deliveries are, below the API's root."""
+        if self.name == APP:
+            return "/app/hook/deliveries"
+        repository, _, number = self.name.rpartition(":")
+        return f"/repos/{repository}/hooks/{number}/deliveries"
+
+    @property
+    def template(self) -> str:
+        """``path`` as GitHub's documentation writes it, for messages."""
+        return self.path if self.name == APP else "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries"
+
+
+def parse_hooks(text: str) -> tuple[Hook, ...]:
+    """The hooks of a comma-separated list, each once.
+
+    Raises:
+        ValueError: an entry is neither ``owner/repo:hook_id`` nor ``app``; the message tells which by its number only.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for number, name in enumerate(names, start=1):
+        repository, _, hook_id = name.rpartition(":")
+        if name != APP and not (re.fullmatch(FULL_NAME_PATTERN, repository) and re.fullmatch("[1-9][0-9]*", hook_id)):
+            raise ValueError(f"entry {number} is neither owner/repo:hook_id nor {APP}")
+    if not names:
+        raise ValueError("there is no entry")
+    return tuple(Hook(name) for name in names)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attempt to deliver an event. Attempts for the same event have the same GUID."""
+
+    id: int
+    guid: str
+    delivered_at: int
+    """Seconds since the epoch, rounded down."""
+    redelivery: bool
+    status_code: int
+    """The answer's; 0 when there was none."""
+
+    @property
+    def succeeded(self) -> bool:
+        return 200 <= self.status_code < 300
+
+    @property
+    def worth_repeating(self) -> bool:
+        """Whether it failed in a way that another attempt may cure.
+
+        No answer (GitHub then shows 502, 504 or nothing), 5xx, and the two 4xx that mean "later". Any other 4xx is the
+        webhook's final answer: it would be the same again.
+        """
+        return self.status_code == 0 or self.status_code >= 500 or self.status_code in (408, 429)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some deliveries, newest first, and the cursor of the page behind them (None: there is none)."""
+
+    entries: tuple[Entry, ...]
+    next: str | None
+
+
+class HookDeliveries:
+    """A hook's deliveries. Make it with ``connect``.
+
+    Both methods raise:
+        GitHubUnavailable: no answer, a broken one, or 5xx.
+        GitHubRateLimited: a rate limit. The request had no effect.
+        GitHubRefused: any other 4xx.
+    """
+
+    def __init__(self, hook: Hook, github: Github) -> None:
+        self._hook = hook
+        self._requester = github.requester
+
+    def page(self, cursor: str | None) -> Page:
+        """The page with this cursor, or the newest one.
+
+        Raises:
+            CursorLost: see there.
+        """
+        call = f"GET {self._hook.template}"
+        with _translated(call):
+            try:
+                headers, body = self._requester.requestJsonAndCheck(
+                    "GET",
+                    self._hook.path,
+                    parameters={"per_page": str(_PAGE)} | ({"cursor": cursor} if cursor else {}),
+                )
+            except GithubException as error:
+                if cursor and error.status in _CURSOR_REFUSED:
+                    raise CursorLost(f"{call}: {error.status}") from None
+                raise
+            return Page(tuple(_entry(one) for one in _list(body)), _next_cursor(headers.get("link", "")))
+
+    def redeliver(self, entry: Entry) -> None:
+        """Asks GitHub to deliver the entry's event again. GitHub does so a little later, as a new entry."""
+        with _translated(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
+            self._requester.requestJsonAndCheck("POST", f"{self._hook.path}/{entry.id}/attempts")
+
+
+def connect(
+    hook: Hook,
+    credential: str,
+    api_url: str,
+    *,
+    timeout: int = _TIMEOUT_SECONDS,
+    seconds_between_writes: float | None = SECONDS_BETWEEN_WRITES,
+) -> HookDeliveries:
+    """The deliveries of a hook.
+
+    Args:
+        hook: the hook.
+        credential: a token that may write the repository's webhooks; or JSON, ``{"token": ...}`` or ``{"app_id": ...,
+            "private_key": ...}`` of a GitHub App, which signs in as itself for its own hook, and with a token of its
+            installation for a repository's.
+        api_url: GitHub's API.
+        timeout: seconds to wait for a connection, or for bytes of an answer.
+        seconds_between_writes: pause between two redeliveries.
+
+    Raises:
+        CredentialInvalid: the credential has neither form, or is none of an App and the hook is an App's.
+        GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
+    """
+
+    def signed_in(auth: Auth.Auth) -> Github:
+        return Github(
+            auth=auth,
+            base_url=api_url.rstrip("/"),
+            timeout=timeout,
+            retry=_RETRY,
+            seconds_between_requests=None,
+            seconds_between_writes=seconds_between_writes,
+            user_agent=_USER_AGENT,
+            lazy=True,
+        )
+
+    auth = _authentication(credential)
+    github = signed_in(auth)
+    if isinstance(auth, Auth.AppAuth) and hook.repository is not None:
+        with _translated("GET /repos/{owner}/{repo}/installation"):
+            _, body = github.requester.requestJsonAndCheck("GET", f"/repos/{hook.repository}/installation")
+            installation = auth.get_installation_auth(_integer(body["id"]))
+        github = signed_in(installation)
+        with _translated("POST /app/installations/{installation_id}/access_tokens"):
+            _ = installation.token
+    elif hook.repository is None and not isinstance(auth, Auth.AppAuth):
+        raise CredentialInvalid("an App's hook needs the App's id and private key; the GitHub credential is a token")
+    return HookDeliveries(hook, github)
+
+
+def _authentication(credential: str) -> Auth.AppAuth | Auth.Token:
+    credential = credential.strip()
+    fields: Any = {"token": credential}
+    if credential.startswith("{"):
+        try:
+            fields = json.loads(credential)
+        except ValueError:
+            raise CredentialInvalid("the GitHub credential is not JSON") from None
+    if "app_id" in fields:
+        try:
+            app = Auth.AppAuth(str(fields["app_id"]), str(fields["private_key"]))
+            # Signing shows whether the key is one.
+            app.create_jwt()
+        except Exception:  # noqa: BLE001 - whatever the key's parsers raise may quote the key
+            raise CredentialInvalid("the GitHub App's private key cannot be used") from None
+        return app
+    token = fields.get("token")
+    # Checked here, because the HTTP client's complaint about a header would quote it.
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise CredentialInvalid("the GitHub credential holds neither a token nor an App's id and private key")
+    return Auth.Token(token)
+
+
+def _entry(body: Any) -> Entry:
+    """An entry of GitHub's list. What is not as described raises TypeError, ValueError or LookupError."""
+    guid = body["guid"]
+    if not isinstance(guid, str) or not re.fullmatch(DELIVERY_ID_PATTERN, guid):
+        raise ValueError
+    delivered_at = datetime.fromisoformat(body["delivered_at"])
+    if delivered_at.tzinfo is None:
+        delivered_at = delivered_at.replace(tzinfo=UTC)
+    return Entry(
+        id=_integer(body["id"]),
+        guid=guid,
+        delivered_at=int(delivered_at.timestamp()),
+        redelivery=body.get("redelivery") is True,
+        # Described as always there; a delivery that was throttled has nothing to tell of.
+        status_code=_integer(body.get("status_code") or 0),
+    )
+
+
+def _list(body: Any) -> list[Any]:
+    if not isinstance(body, list):
+        raise TypeError
+    return body
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def _next_cursor(link: str) -> str | None:
+    for one in requests.utils.parse_header_links(link):
+        if one.get("rel") == "next":
+            return parse_qs(urlsplit(one["url"]).query)["cursor"][0]
+    return None

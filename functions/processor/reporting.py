@@ -1,0 +1,104 @@
+"""Does a piece of work once, and shows it on the pull request: pending, then the result."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from processor.claim import StoredResult
+from processor.errors import OutcomeTooLarge, WorkError
+from processor.work import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from processor.claim import Claim
+    from processor.github import PullRequestClient, State
+    from processor.work import Action, Work
+    from shared.job import Conclusion, Job
+
+RESULT_MAX_BYTES = 64 * 1024
+"""Far below Step Functions' 256 KiB: the result is also stored in the table, twice, and shown."""
+
+_STATES: dict[Conclusion, State] = {"success": "success", "neutral": "success", "failure": "failure"}
+
+
+def carry_out(job: Job, work: Work, action: Action, claim: Claim, elapsed_ms: Callable[[], int]) -> StoredResult:
+    """The result of the job's work: done and shown now, or found as an earlier attempt left it.
+
+    Work for a SHA that is not the pull request's head is superseded: it concludes ``cancelled``, and is not kept,
+    because the SHA may become the head again.
+
+    A failed attempt leaves the pending status alone: the state machine may try again. When it does not, the status is
+    closed at the execution's end (processor.closing).
+
+    Args:
+        job: the job.
+        work: its running work.
+        action: what to do.
+        claim: the claim to the work; it has ended when this returns or raises.
+        elapsed_ms: milliseconds since the attempt began.
+
+    Raises:
+        WorkInProgress: somebody else has taken the work over.
+        OutcomeTooLarge: see there.
+        Exception: whatever the action raises.
+    """
+    if claim.phase == "reported" and claim.result is not None:
+        return claim.result
+    try:
+        return _carry_out(job, work, action, claim, elapsed_ms)
+    except BaseException:
+        # If the record cannot be written now, its lease runs out.
+        with suppress(WorkError):
+            claim.end("released", pending_shown=claim.pending_shown)
+        raise
+
+
+def _carry_out(job: Job, work: Work, action: Action, claim: Claim, elapsed_ms: Callable[[], int]) -> StoredResult:
+    newest = work.github.head_sha()
+    if newest == job.pull_request.head.sha and claim.result is None:
+        show(work.github, claim, "pending", action.PENDING)
+        claim.written()
+        result = _bounded(action.run(job, work))
+        work.checkpoint()
+        newest = work.github.head_sha()
+        if newest == job.pull_request.head.sha:
+            claim.decide(result, elapsed_ms())
+    if newest != job.pull_request.head.sha or claim.result is None:
+        superseded = Result(conclusion="cancelled", summary=f"superseded by {newest[:7]}")
+        if claim.pending_shown:
+            show(work.github, claim, "error", superseded.summary)
+        claim.end("released", pending_shown=False)
+        return StoredResult(**superseded.model_dump(), duration_ms=elapsed_ms())
+    work.checkpoint()
+    show_result(work.github, claim, claim.result)
+    return claim.result
+
+
+def show_result(github: PullRequestClient, claim: Claim, result: Result) -> None:
+    """Shows the result of work that is done, and ends the claim. Raises what ``show`` does."""
+    show(github, claim, _STATES[result.conclusion], result.summary, result.details_url)
+    claim.end("reported", pending_shown=False)
+
+
+def _bounded(result: Result) -> Result:
+    size = len(result.model_dump_json().encode())
+    if size > RESULT_MAX_BYTES:
+        raise OutcomeTooLarge(f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed")
+    return result
+
+
+def show(
+    github: PullRequestClient, claim: Claim, state: State, description: str, target_url: str | None = None
+) -> None:
+    """Sets the commit status, unless an earlier holder of the claim has set the same one already.
+
+    Raises:
+        WorkInProgress: somebody else has taken the work over; nothing is written.
+        WorkError: GitHub did not take it.
+    """
+    if claim.is_taken_over and github.shows(state, description, target_url):
+        return
+    with claim.writing():
+        github.set_status(state, description, target_url)

@@ -1,0 +1,145 @@
+"""The shapes in which dead work reaches us, and the job in each of them.
+
+| shape | comes from |
+|---|---|
+| ``destination`` | Lambda's on-failure destination: the processor died or could not call back |
+| ``event`` | a dead-letter queue of Lambda: the asynchronous event as it was |
+| ``execution`` | EventBridge, "Step Functions Execution Status Change", live or replayed from an archive |
+| ``delivery`` | the webhook: the job of a delivery whose execution could not be started |
+
+docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html,
+docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pydantic_core
+from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
+from pydantic import ValidationError
+
+from shared.job import Contract, Job, TaskEvent, invalid_fields
+from shared.queue import PoisonMessage
+
+Shape = Literal["destination", "event", "execution", "delivery"]
+
+EXECUTION_EVENT = "Step Functions Execution Status Change"
+
+# A class name, or a name of Lambda's or Step Functions' own. Anything else may be text of the work, and is not shown.
+_ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,127}")
+
+
+@dataclass(frozen=True)
+class DeadWork:
+    """Work that ended without success."""
+
+    shape: Shape
+    job: Job
+    error: str | None = None
+    """Name of what went wrong, where the shape tells."""
+    ended_at: datetime | None = None
+    status: str | None = None
+    """The execution's status, for the shape ``execution``."""
+    execution: str | None = None
+    """The execution's name, where the shape tells."""
+    execution_arn: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+class _RequestContext(Contract):
+    condition: str = ""
+
+
+class _Destination(Contract):
+    timestamp: datetime | None = None
+    requestContext: _RequestContext  # noqa: N815 - AWS's name
+    requestPayload: TaskEvent  # noqa: N815 - AWS's name
+    responsePayload: Any = None  # noqa: N815 - AWS's name
+
+
+class _ExecutionDetail(Contract):
+    executionArn: str  # noqa: N815 - AWS's name
+    name: str
+    status: Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+    stopDate: int | None = None  # noqa: N815 - AWS's name
+    input: str
+    error: str | None = None
+
+
+def read(body: str) -> DeadWork:
+    """The dead work in a message.
+
+    Raises:
+        PoisonMessage: the message has none of the shapes, or its job does not satisfy the contract.
+    """
+    message = _object(body)
+    try:
+        if "requestPayload" in message:
+            return _destination(message)
+        if "detail-type" in message:
+            return _execution(message)
+        event = TaskEvent.model_validate(message)
+    except ValidationError as error:
+        raise PoisonMessage(f"fields missing or not valid: {invalid_fields(error)}") from None
+    shape: Shape = "delivery" if event.taskToken is None else "event"
+    return DeadWork(shape, _job_of(event), execution=event.execution, token=event.taskToken)
+
+
+def _destination(message: dict[str, Any]) -> DeadWork:
+    record = _Destination.model_validate(message)
+    event, payload = record.requestPayload, record.responsePayload
+    error = _name(payload.get("errorType") if isinstance(payload, dict) else None)
+    return DeadWork(
+        "destination",
+        _job_of(event),
+        error=error or _name(record.requestContext.condition),
+        ended_at=record.timestamp,
+        execution=event.execution,
+        token=event.taskToken,
+    )
+
+
+def _execution(message: dict[str, Any]) -> DeadWork:
+    event = EventBridgeEvent(message)
+    if event.get("source") != "aws.states" or event.detail_type != EXECUTION_EVENT:
+        raise PoisonMessage("an event of another kind")
+    detail = _ExecutionDetail.model_validate(event.get("detail"))
+    ended_at = detail.stopDate
+    return DeadWork(
+        "execution",
+        Job.model_validate(_object(detail.input)),
+        error=_name(detail.error),
+        ended_at=None if ended_at is None else _moment(ended_at),
+        status=detail.status,
+        execution=detail.name,
+        execution_arn=detail.executionArn,
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = pydantic_core.from_json(text)
+    except ValueError:
+        raise PoisonMessage("not JSON") from None
+    if not isinstance(value, dict):
+        raise PoisonMessage("not a JSON object")
+    return value
+
+
+def _job_of(event: TaskEvent) -> Job:
+    return Job.model_validate(event.model_dump(include=set(Job.model_fields)))
+
+
+def _name(error: object) -> str | None:
+    return error if isinstance(error, str) and _ERROR_NAME.fullmatch(error) else None
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
