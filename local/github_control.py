@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from local.github import PullRequest
+
+if TYPE_CHECKING:
+    from local.github.hooks import HookName
 
 TIMEOUT_SECONDS = 10
 SAMPLE_PULL_REQUEST = 7
@@ -48,7 +52,58 @@ class GitHubControl:
         """Makes requests succeed again."""
         self._call("DELETE", "/faults")
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        response = requests.request(method, self._root + path, json=body, timeout=TIMEOUT_SECONDS)
+    def set_hook(self, url: str, secret: str, *, hook: HookName = "repository", timeout: float = 10.0) -> None:
+        """Says where a hook's deliveries go: to ``url``, signed with ``secret``, given up after ``timeout`` seconds."""
+        self._call("PUT", f"/hooks/{hook}", {"url": url, "secret": secret, "timeout": timeout})
+
+    def deliver(
+        self,
+        body: bytes,
+        *,
+        hook: HookName = "repository",
+        event: str = "pull_request",
+        guid: str | None = None,
+        ago: float = 0,
+    ) -> dict[str, Any]:
+        """Has the local GitHub sign and send an event, once.
+
+        Args:
+            body: the payload, in UTF-8; sent as it is.
+            hook: the repository's or the App's; ``set_hook`` says where it is.
+            event: the event's name.
+            guid: the delivery's; None for a new one.
+            ago: dates the delivery back by so many seconds, so that a sweep need not wait for it to settle.
+
+        Returns:
+            The delivery as GitHub's API lists it.
+        """
+        fields = {"event": event, "body": body.decode(), "ago": ago} | ({"guid": guid} if guid else {})
+        delivery: dict[str, Any] = self._call(
+            # It answers when the hook has.
+            "POST",
+            f"/hooks/{hook}/deliveries",
+            fields,
+            timeout=3 * TIMEOUT_SECONDS,
+        )
+        return delivery
+
+    def deliveries(self, hook: HookName = "repository", *, timeout: float = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
+        """A hook's deliveries, newest first, after the redeliveries that were asked for have ended.
+
+        Raises:
+            TimeoutError: some have not ended within so many seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            answer = self._call("GET", f"/hooks/{hook}/deliveries")
+            if not answer["pending"]:
+                deliveries: list[dict[str, Any]] = answer["deliveries"]
+                return deliveries
+            if time.monotonic() > deadline:
+                raise TimeoutError("redeliveries are still under way")
+            time.sleep(0.05)
+
+    def _call(self, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS) -> Any:
+        response = requests.request(method, self._root + path, json=body, timeout=timeout)
         response.raise_for_status()
         return response.json()

@@ -12,10 +12,12 @@ import jwt
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from local.deliveries import HOOK_ID
 from local.github import sample
-from local.github.bodies import Body, timestamp
+from local.github.bodies import Body, hook_delivery, hook_delivery_item, timestamp
 from local.github.control import control
-from local.github.paging import page_of
+from local.github.hooks import APP_ID, HookNotSetError, UnknownDeliveryError
+from local.github.paging import InvalidCursorError, cursor_page_of, page_of
 from local.github.repository import UnknownRefError
 from local.github.state import Request, State, TooManyStatusesError
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from local.github.bodies import Bodies
     from local.github.faults import Fault
+    from local.github.hooks import HookName
     from local.github.model import PullRequest
 
 DOCS = "https://docs.github.com/rest"
@@ -36,8 +39,23 @@ STATES = ("error", "failure", "pending", "success")
 APP_TOKEN_MAX_SECONDS = 600
 CHUNK = 64 * 1024
 
-# Answered without a token: public on GitHub, opened by a ticket in the address, signed by the app itself.
-_NO_TOKEN = {"api.meta", "api.codeload", "api.access_token"}
+# Answered without a token: public on GitHub, or opened by a ticket in the address.
+_NO_TOKEN = {"api.meta", "api.codeload"}
+# Answered to the App itself, which signs a token of its own.
+_APP_TOKEN = {
+    "api.access_token",
+    "api.get_installation",
+    "api.list_app_deliveries",
+    "api.get_app_delivery",
+    "api.redeliver_app_delivery",
+}
+PERMISSIONS = {
+    "contents": "read",
+    "metadata": "read",
+    "pull_requests": "read",
+    "repository_hooks": "write",
+    "statuses": "write",
+}
 
 
 class ApiError(Exception):
@@ -65,7 +83,9 @@ def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks
         fault = request.environ["local.fault"] = state.faults.take(request.method, request.path)
         if fault and fault.status is not None:
             return _refusal(fault)
-        if request.endpoint not in _NO_TOKEN:
+        if request.endpoint in _APP_TOKEN:
+            _check_app_token()
+        elif request.endpoint not in _NO_TOKEN:
             _authenticate(state)
         view_args = request.view_args or {}
         if "owner" in view_args and f"{view_args.pop('owner')}/{view_args.pop('repo')}" != state.repository.full_name:
@@ -239,20 +259,88 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
 
     @api.post("/app/installations/<int:installation>/access_tokens")
     def access_token(installation: int) -> Response:
-        _check_app_token()
         if installation != sample.INSTALLATION_ID:
             raise ApiError(404, "Not Found")
         token, expires_at = state.issue_token()
-        permissions = {"contents": "read", "metadata": "read", "pull_requests": "read", "statuses": "write"}
         body = {
             "token": token,
             "expires_at": timestamp(expires_at),
-            "permissions": permissions,
+            "permissions": PERMISSIONS,
             "repository_selection": "selected",
         }
         return answer(body, 201)
 
+    @api.get("/repos/<owner>/<repo>/installation")
+    def get_installation() -> Response:
+        return answer(bodies.installation(full_name, APP_ID, PERMISSIONS))
+
+    _add_deliveries(api, state, bodies)
     return api
+
+
+def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: C901 - as above
+    """The deliveries of the repository's hook, and of the App's."""
+
+    def list_of(name: HookName, url: str) -> Response:
+        deliveries = state.hooks.list(name)
+        wanted = request.args.get("status")
+        if wanted not in {None, "success", "failure"}:
+            raise ApiError(422, "Validation Failed", [_hook_error("status is not included in the list")])
+        if wanted is not None:
+            deliveries = [one for one in deliveries if (one.status == "OK") == (wanted == "success")]
+        try:
+            page, headers = cursor_page_of(deliveries, url, request.args)
+        except InvalidCursorError as error:
+            raise ApiError(422, "Validation Failed", [_hook_error("cursor is not valid")]) from error
+        return answer([hook_delivery_item(delivery) for delivery in page], headers=headers)
+
+    def one_of(name: HookName, number: int) -> Response:
+        try:
+            return answer(hook_delivery(state.hooks.get(name, number)))
+        except UnknownDeliveryError as error:
+            raise ApiError(404, "Not Found") from error
+
+    def again(name: HookName, number: int) -> Response:
+        try:
+            state.hooks.redeliver(name, number)
+        except (UnknownDeliveryError, HookNotSetError) as error:
+            raise ApiError(404, "Not Found") from error
+        return answer({}, 202)
+
+    def check(hook_id: int) -> None:
+        if hook_id != HOOK_ID:
+            raise ApiError(404, "Not Found")
+
+    @api.get("/repos/<owner>/<repo>/hooks/<int:hook_id>/deliveries")
+    def list_deliveries(hook_id: int) -> Response:
+        check(hook_id)
+        return list_of("repository", bodies.api + request.path)
+
+    @api.get("/repos/<owner>/<repo>/hooks/<int:hook_id>/deliveries/<int:number>")
+    def get_delivery(hook_id: int, number: int) -> Response:
+        check(hook_id)
+        return one_of("repository", number)
+
+    @api.post("/repos/<owner>/<repo>/hooks/<int:hook_id>/deliveries/<int:number>/attempts")
+    def redeliver(hook_id: int, number: int) -> Response:
+        check(hook_id)
+        return again("repository", number)
+
+    @api.get("/app/hook/deliveries")
+    def list_app_deliveries() -> Response:
+        return list_of("app", bodies.api + request.path)
+
+    @api.get("/app/hook/deliveries/<int:number>")
+    def get_app_delivery(number: int) -> Response:
+        return one_of("app", number)
+
+    @api.post("/app/hook/deliveries/<int:number>/attempts")
+    def redeliver_app_delivery(number: int) -> Response:
+        return again("app", number)
+
+
+def _hook_error(message: str) -> Body:
+    return {"resource": "Hook", "code": "custom", "message": message}
 
 
 def _authenticate(state: State) -> None:

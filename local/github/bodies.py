@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from local.github import sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from local.github.hooks import Delivery
     from local.github.model import ChangedFile, Commit, PullRequest
 
 Body = dict[str, Any]
@@ -72,6 +74,40 @@ def timestamp(seconds: float) -> str:
 def node_id(kind: str, number: int) -> str:
     """A GraphQL id in the older of GitHub's two forms, which is base64 of the kind and the number."""
     return base64.b64encode(f"0{len(kind)}:{kind}{number}".encode()).decode()
+
+
+def hook_delivery_item(delivery: Delivery) -> Body:
+    """A delivery as lists have it: nothing of what was sent or answered."""
+    return {
+        "id": delivery.id,
+        "guid": delivery.guid,
+        "delivered_at": timestamp(delivery.delivered_at),
+        "redelivery": delivery.redelivery,
+        "duration": delivery.duration,
+        "status": delivery.status,
+        "status_code": delivery.status_code,
+        "event": delivery.event,
+        "action": delivery.action,
+        "installation_id": delivery.installation_id,
+        "repository_id": REPOSITORY_ID,
+        "throttled_at": None,
+    }
+
+
+def hook_delivery(delivery: Delivery) -> Body:
+    """A delivery with its request and its response."""
+    try:
+        payload = json.loads(delivery.body)
+    except ValueError:
+        payload = None
+    return hook_delivery_item(delivery) | {
+        "url": delivery.url,
+        "request": {
+            "headers": delivery.request_headers,
+            "payload": payload if isinstance(payload, dict) else None,
+        },
+        "response": {"headers": delivery.response_headers, "payload": delivery.response_body},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +359,30 @@ class Bodies:
             "parents": [{"sha": sha, "url": f"{url}/{sha}", "html_url": f"{html}/{sha}"} for sha in commit.parents],
             "stats": {"total": additions + deletions, "additions": additions, "deletions": deletions},
             "files": [self.diff_entry(full_name, commit.sha, file) for file in files],
+        }
+
+    def installation(self, full_name: str, app_id: int, permissions: dict[str, str]) -> Body:
+        """The App's installation on the repository's owner."""
+        owner = full_name.partition("/")[0]
+        number = sample.INSTALLATION_ID
+        return {
+            "id": number,
+            "app_id": app_id,
+            "app_slug": "pullback",
+            "target_id": OWNER_ID,
+            "target_type": "Organization",
+            "account": self.user(owner, "Organization"),
+            "access_tokens_url": f"{self.api}/app/installations/{number}/access_tokens",
+            "repositories_url": f"{self.api}/installation/repositories",
+            "html_url": f"{self.html}/organizations/{owner}/settings/installations/{number}",
+            "repository_selection": "selected",
+            "permissions": permissions,
+            "events": ["pull_request"],
+            "single_file_name": None,
+            "created_at": CREATED_AT,
+            "updated_at": CREATED_AT,
+            "suspended_at": None,
+            "suspended_by": None,
         }
 
     def status(self, full_name: str, status: Status) -> Body:

@@ -6,6 +6,7 @@ keeps the pages of a browser on the same machine out.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
+from local.deliveries import TIMEOUT_SECONDS
 from local.github import sample
+from local.github.bodies import hook_delivery_item
 from local.github.faults import Fault
+from local.github.hooks import HOOK_NAMES, Hook, HookNotSetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.github.hooks import HookName
     from local.github.model import FileContent
     from local.github.state import State
 
@@ -75,6 +80,45 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
         state.faults.clear()
         return jsonify({}), 200
 
+    @blueprint.put("/hooks/<name>")
+    def set_hook(name: str) -> Response:
+        fields = request.get_json()
+        state.hooks.set(
+            _hook_name(name),
+            Hook(
+                _text(fields.get("url")), _text(fields.get("secret")), _seconds(fields.get("timeout", TIMEOUT_SECONDS))
+            ),
+        )
+        return jsonify({})
+
+    @blueprint.post("/hooks/<name>/deliveries")
+    def deliver(name: str) -> tuple[Response, int]:
+        fields = request.get_json()
+        # A text is sent as it is; GitHub's own way to write a payload is compact JSON.
+        body = fields.get("body")
+        if body is None:
+            body = json.dumps(fields.get("payload", {}), ensure_ascii=False, separators=(",", ":"))
+        guid = fields.get("guid")
+        try:
+            delivery = state.hooks.deliver(
+                _hook_name(name),
+                _text(fields.get("event", "pull_request")),
+                _text(body).encode(),
+                guid=None if guid is None else _text(guid),
+                ago=_seconds(fields.get("ago", 0)),
+            )
+        except HookNotSetError as error:
+            raise NotFound from error
+        return jsonify(hook_delivery_item(delivery)), 201
+
+    @blueprint.get("/hooks/<name>/deliveries")
+    def deliveries(name: str) -> Response:
+        # Asked for first: what ends in between is then listed.
+        pending = state.hooks.pending()
+        return jsonify(
+            {"pending": pending, "deliveries": list(map(hook_delivery_item, state.hooks.list(_hook_name(name))))}
+        )
+
     return blueprint
 
 
@@ -84,6 +128,25 @@ _FAULTS: dict[str | None, Callable[..., Fault]] = {
     "rate_limit": Fault.rate_limit,
     "secondary_rate_limit": Fault.secondary_rate_limit,
 }
+
+
+def _hook_name(name: str) -> HookName:
+    for known in HOOK_NAMES:
+        if known == name:
+            return known
+    raise NotFound
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadRequest
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or value < 0:
+        raise BadRequest
+    return float(value)
 
 
 def _files(texts: Any) -> dict[str, FileContent]:

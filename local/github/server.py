@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from local.deliveries import TIMEOUT_SECONDS
 from local.github import sample
 from local.github.api import create_app
 from local.github.bodies import Bodies, Status
 from local.github.faults import Fault
+from local.github.hooks import Hook
 from local.github.repository import GitRepository
 from local.github.state import Request, State
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from local.github.hooks import Delivery, HookName
     from local.github.model import FileContent, PullRequest
 
 HOST = "127.0.0.1"
@@ -51,6 +54,7 @@ class LocalGitHub:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
+        self._state.hooks.wait(TIMEOUT_SECONDS)
         self._server.server_close()
 
     @property
@@ -92,6 +96,34 @@ class LocalGitHub:
 
     def clear_faults(self) -> None:
         self._state.faults.clear()
+
+    def set_hook(
+        self, url: str, secret: str, *, hook: HookName = "repository", timeout: float = TIMEOUT_SECONDS
+    ) -> None:
+        """Say where a hook's deliveries go: to ``url``, signed with ``secret``, given up after ``timeout`` seconds."""
+        self._state.hooks.set(hook, Hook(url, secret, timeout))
+
+    def deliver(
+        self,
+        body: bytes,
+        *,
+        hook: HookName = "repository",
+        event: str = "pull_request",
+        guid: str | None = None,
+        ago: float = 0,
+    ) -> Delivery:
+        """Deliver an event to a hook and wait for the answer; ``ago`` dates it back by so many seconds."""
+        return self._state.hooks.deliver(hook, event, body, guid=guid, ago=ago)
+
+    def deliveries(self, hook: HookName = "repository", *, timeout: float = TIMEOUT_SECONDS) -> list[Delivery]:
+        """What a hook's deliveries came to, newest first, after the redeliveries that were asked for have ended.
+
+        Raises:
+            TimeoutError: some have not ended within so many seconds.
+        """
+        if not self._state.hooks.wait(timeout):
+            raise TimeoutError("redeliveries are still under way")
+        return self._state.hooks.list(hook)
 
 
 class _QuietHandler(WSGIRequestHandler):

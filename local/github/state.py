@@ -1,4 +1,4 @@
-"""What the local GitHub remembers besides git: statuses, tokens, and who asked for what. In memory only."""
+"""What the local GitHub remembers besides git: statuses, tokens, deliveries, and who asked for what. In memory only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from local.github.bodies import Status, timestamp
 from local.github.faults import Faults
+from local.github.hooks import Hooks
 
 if TYPE_CHECKING:
     from local.github.repository import GitRepository
@@ -46,6 +47,7 @@ class State:
     def __init__(self, repository: GitRepository, token: str) -> None:
         self.repository = repository
         self.faults = Faults()
+        self.hooks = Hooks()
         self._lock = threading.Lock()
         self._token = token
         self._tokens: dict[str, float] = {}

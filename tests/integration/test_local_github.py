@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,10 @@ import requests
 from github import Auth, Github, GithubException
 from openapi_schema_validator import OAS30Validator
 
+from local.deliveries import sign
 from local.github import Fault, File, LocalGitHub, PullRequest
+from local.github.hooks import HOOK_NAMES, KEPT_SECONDS
+from local.github_control import GitHubControl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -711,6 +716,213 @@ class TestControl:
         tree = pygit2.Repository(str(git_directory(fresh)))[sha].peel(pygit2.Tree)
         assert tree["scripts/release.sh"].filemode == pygit2.enums.FileMode.BLOB_EXECUTABLE
         assert tree["link"].filemode == pygit2.enums.FileMode.LINK
+
+
+DELIVERIES = "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries"
+HOOK = f"{REPO}/hooks/471884113/deliveries"
+SECRET = "canary-secret-of-the-hook"
+BODY = '{"action":"opened","title":"ünï  odd"}'.encode()
+
+
+class Receiver:
+    """A webhook: keeps what comes, and answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.status = 202
+        self.delay = 0.0
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.requests.append((dict(self.headers), body))
+                time.sleep(receiver.delay)
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "17")
+                self.end_headers()
+                self.wfile.write(b'{"result":"done"}')
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/webhook"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class TestDeliveries:
+    @pytest.fixture
+    def receiver(self) -> Iterator[Receiver]:
+        receiver = Receiver()
+        yield receiver
+        receiver.close()
+
+    @pytest.fixture
+    def hooked(self, fresh: LocalGitHub, receiver: Receiver) -> LocalGitHub:
+        for hook in HOOK_NAMES:
+            fresh.set_hook(receiver.url, SECRET, hook=hook, timeout=0.5)
+        return fresh
+
+    @staticmethod
+    def as_app(github: LocalGitHub, method: str, path: str, **options: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {TestAccess.app_token()}"}
+        return call(github, method, path, headers=headers, **options)
+
+    def test_a_delivery_is_sent_signed_and_kept(self, hooked: LocalGitHub, receiver: Receiver) -> None:
+        sent = hooked.deliver(BODY, event="pull_request")
+        ((headers, body),) = receiver.requests
+        assert body == BODY
+        assert headers["X-Hub-Signature-256"] == sign(SECRET, BODY)
+        assert (headers["X-GitHub-Event"], headers["X-GitHub-Delivery"]) == ("pull_request", sent.guid)
+        (item,) = get(hooked, HOOK).json()
+        assert item["delivered_at"] <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        assert {
+            name: item[name] for name in ("id", "guid", "redelivery", "status", "status_code", "event", "action")
+        } == {
+            "id": sent.id,
+            "guid": sent.guid,
+            "redelivery": False,
+            "status": "OK",
+            "status_code": 202,
+            "event": "pull_request",
+            "action": "opened",
+        }
+        whole = get(hooked, f"{HOOK}/{sent.id}").json()
+        assert whole["request"]["payload"] == json.loads(BODY)
+        assert whole["response"]["payload"] == '{"result":"done"}'
+        assert item.items() <= whole.items()
+
+    def test_answers_are_as_described(self, hooked: LocalGitHub, receiver: Receiver) -> None:
+        hooked.deliver(BODY)
+        hooked.deliver(BODY, hook="app")
+        receiver.close()
+        failed, app = hooked.deliver(b"no JSON"), hooked.deliver(b"[]", hook="app")
+        listed = get(hooked, HOOK)
+        assert len(listed.json()) == 2
+        assert_as_described(listed, DELIVERIES)
+        assert_as_described(get(hooked, f"{HOOK}/{failed.id}"), f"{DELIVERIES}/{{delivery_id}}")
+        again = call(hooked, "POST", f"{HOOK}/{failed.id}/attempts")
+        assert again.status_code == 202
+        assert_as_described(again, f"{DELIVERIES}/{{delivery_id}}/attempts")
+        path, template = "/app/hook/deliveries", "/app/hook/deliveries"
+        assert_as_described(self.as_app(hooked, "GET", path), template)
+        assert_as_described(self.as_app(hooked, "GET", f"{path}/{app.id}"), f"{template}/{{delivery_id}}")
+        again = self.as_app(hooked, "POST", f"{path}/{app.id}/attempts")
+        assert again.status_code == 202
+        assert_as_described(again, f"{template}/{{delivery_id}}/attempts")
+        assert_as_described(self.as_app(hooked, "GET", f"{REPO}/installation"), "/repos/{owner}/{repo}/installation")
+
+    def test_what_goes_wrong_is_told_in_githubs_words(self, hooked: LocalGitHub, receiver: Receiver) -> None:
+        receiver.status = 503
+        hooked.deliver(BODY)
+        receiver.delay = 1
+        hooked.deliver(BODY)
+        receiver.close()
+        hooked.deliver(BODY)
+        assert [(one["status"], one["status_code"]) for one in get(hooked, HOOK).json()] == [
+            ("failed to connect to host", 502),
+            ("timed out", 504),
+            ("Invalid HTTP Response: 503", 503),
+        ]
+        assert 0.4 < get(hooked, HOOK).json()[1]["duration"] < 1
+        assert [len(get(hooked, f"{HOOK}?status={status}").json()) for status in ("success", "failure")] == [0, 3]
+
+    def test_redelivery_sends_the_same_again(self, hooked: LocalGitHub, receiver: Receiver) -> None:
+        receiver.status = 503
+        first = hooked.deliver(BODY, guid="0b989ba4-242f-11e5-81e1-c7b6966d2516", ago=3600)
+        receiver.status, receiver.delay = 200, 0.2
+        started = time.monotonic()
+        assert call(hooked, "POST", f"{HOOK}/{first.id}/attempts").status_code == 202
+        assert time.monotonic() - started < 0.2, "it does not wait for the webhook"
+        again, before = hooked.deliveries()
+        assert before == first
+        assert (again.guid, again.redelivery, again.status_code, again.body) == (first.guid, True, 200, BODY)
+        assert again.id != first.id
+        assert receiver.requests[0] == receiver.requests[1]
+
+    def test_pages_by_cursor_lead_to_the_oldest(self, hooked: LocalGitHub) -> None:
+        sent = [hooked.deliver(BODY, ago=100 - number).id for number in range(5)]
+        found, url = [], f"{hooked.api_url}{HOOK}?per_page=2"
+        while url:
+            response = get(hooked, url)
+            assert len(response.json()) <= 2
+            found += [one["id"] for one in response.json()]
+            # What comes in meanwhile does not move the pages.
+            hooked.deliver(BODY)
+            assert set(response.links) <= {"next"}
+            url = response.links.get("next", {}).get("url", "")
+        assert found == sent[::-1]
+        assert len(get(hooked, HOOK).json()) == 8
+
+    @pytest.mark.parametrize("query", ["cursor=v1_1", "cursor=2", "status=odd"])
+    def test_what_makes_no_sense_is_unprocessable(self, hooked: LocalGitHub, query: str) -> None:
+        response = get(hooked, f"{HOOK}?{query}")
+        assert response.status_code == 422
+        assert_as_described(response, DELIVERIES)
+
+    def test_unknown_hooks_and_deliveries_are_not_found(self, hooked: LocalGitHub) -> None:
+        old = hooked.deliver(BODY, ago=KEPT_SECONDS + 1)
+        for path in (f"{REPO}/hooks/1/deliveries", f"{HOOK}/1", f"{HOOK}/{old.id}"):
+            assert get(hooked, path).status_code == 404
+        assert call(hooked, "POST", f"{HOOK}/{old.id}/attempts").status_code == 404
+        assert get(hooked, HOOK).json() == []
+
+    def test_each_hook_has_its_own_and_its_own_key(self, hooked: LocalGitHub, receiver: Receiver) -> None:
+        sent = hooked.deliver(BODY, hook="app")
+        assert get(hooked, HOOK).json() == []
+        assert [one["id"] for one in self.as_app(hooked, "GET", "/app/hook/deliveries").json()] == [sent.id]
+        assert receiver.requests[0][0]["X-GitHub-Hook-Installation-Target-Type"] == "integration"
+        assert get(hooked, "/app/hook/deliveries").status_code == 401
+        assert self.as_app(hooked, "GET", HOOK).status_code == 401
+        assert get(hooked, f"{REPO}/installation").status_code == 401
+
+    def test_another_process_controls_it(self, fresh: LocalGitHub, receiver: Receiver) -> None:
+        control = GitHubControl(fresh.api_url)
+        with pytest.raises(requests.HTTPError, match="404"):
+            control.deliver(BODY)
+        control.set_hook(receiver.url, SECRET)
+        receiver.status = 500
+        sent = control.deliver(BODY, event="push", guid="0b989ba4-242f-11e5-81e1-c7b6966d2516", ago=60)
+        assert (sent["event"], sent["status"]) == ("push", "Invalid HTTP Response: 500")
+        receiver.status, receiver.delay = 200, 0.2
+        call(fresh, "POST", f"{HOOK}/{sent['id']}/attempts")
+        assert [(one["guid"], one["redelivery"], one["status_code"]) for one in control.deliveries()] == [
+            (sent["guid"], True, 200),
+            (sent["guid"], False, 500),
+        ]
+        assert [body for _, body in receiver.requests] == [BODY, BODY]
+        payload = requests.post(
+            f"{fresh.api_url}/_local/hooks/repository/deliveries", json={"payload": {"ünï": 1}}, timeout=10
+        )
+        assert payload.status_code == 201
+        assert receiver.requests[-1][1] == '{"ünï":1}'.encode()
+
+    @pytest.mark.parametrize(
+        ("name", "fields", "status"),
+        [
+            ("repository", {"url": "http://127.0.0.1:9"}, 400),
+            ("repository", {"url": "http://127.0.0.1:9", "secret": "s", "timeout": "long"}, 400),
+            ("organization", {"url": "http://127.0.0.1:9", "secret": "s"}, 404),
+        ],
+    )
+    def test_a_hook_must_make_sense(self, fresh: LocalGitHub, name: str, fields: dict[str, Any], status: int) -> None:
+        assert requests.put(f"{fresh.api_url}/_local/hooks/{name}", json=fields, timeout=10).status_code == status
+
+    def test_nobody_is_told_the_secret(self, hooked: LocalGitHub) -> None:
+        sent = hooked.deliver(BODY)
+        told = [get(hooked, HOOK), get(hooked, f"{HOOK}/{sent.id}")]
+        told += [requests.get(f"{hooked.api_url}/_local/hooks/repository/deliveries", timeout=10)]
+        assert not [response for response in told if SECRET in response.text]
+
+    def test_pygithub_lists_them(self, hooked: LocalGitHub) -> None:
+        sent = hooked.deliver(BODY)
+        repository = pygithub(hooked).get_repo("octo-org/hello-pullback")
+        (listed,) = repository.get_hook_deliveries(471884113)
+        assert (listed.id, listed.guid) == (sent.id, sent.guid)
 
 
 class TestProcess:
