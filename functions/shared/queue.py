@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from botocore.exceptions import BotoCoreError, ClientError
 
+from shared.aws import error_code
 from shared.telemetry import Metric
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 class PoisonMessage(Exception):
     """No further try can do anything with the message. The text tells why and quotes nothing of it."""
+
+
+class QuarantineUnavailable(Exception):
+    """The quarantine queue did not take a message; it goes back to its own queue."""
 
 
 class QueueConsumer:
@@ -53,7 +59,7 @@ class QueueConsumer:
             The messages that were given back.
 
         Raises:
-            ValueError: the event does not come from SQS.
+            UnexpectedBatchTypeError: the event does not come from a queue (Powertools').
         """
         # Of this invocation alone, because it remembers failures. Whole failed batches are failures like any other:
         # an error of the function would hide which messages there were.
@@ -78,13 +84,17 @@ class QueueConsumer:
 
     def _quarantine(self, record: SQSRecord, reason: str) -> None:
         source = record.event_source_arn.rpartition(":")[2]
-        self._sqs.send_message(
-            QueueUrl=self._quarantine_url,
-            MessageBody=record.body,
-            MessageAttributes={
-                "reason": {"DataType": "String", "StringValue": reason},
-                "source": {"DataType": "String", "StringValue": source},
-            },
-        )
+        try:
+            self._sqs.send_message(
+                QueueUrl=self._quarantine_url,
+                MessageBody=record.body,
+                MessageAttributes={
+                    "reason": {"DataType": "String", "StringValue": reason},
+                    "source": {"DataType": "String", "StringValue": source},
+                },
+            )
+        except (ClientError, BotoCoreError) as error:
+            # Without AWS' words: they may quote the message, which may hold a token.
+            raise QuarantineUnavailable(error_code(error)) from None
         self._telemetry.count(Metric.MESSAGE_QUARANTINED)
         self._telemetry.log.error("message quarantined", reason=reason, source=source)

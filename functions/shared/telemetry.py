@@ -142,7 +142,7 @@ class Telemetry:
     @contextmanager
     def message(self, message_id: str) -> Iterator[None]:
         """Ties log lines to one message of a batch; what is bound while it is handled goes with it."""
-        before = self.log.get_current_keys().keys()
+        before = set(self.log.get_current_keys())
         self.log.append_keys(message_id=message_id)
         try:
             yield

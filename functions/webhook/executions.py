@@ -89,7 +89,7 @@ class Executions:
                     result = "started" if attempt == 1 else "restarted"
                 return Start(result, name, arn)
         except (ClientError, BotoCoreError) as error:
-            raise ExecutionsUnavailable(error_code(error)) from error
+            raise ExecutionsUnavailable(error_code(error)) from None
         raise AttemptsExhausted
 
     def _start_or_find(self, name: str, job: str) -> tuple[bool, str] | None:

@@ -116,12 +116,10 @@ def test_every_deadline_fits_the_others(
     assert resources["SweeperFunctionSweep"]["Properties"]["ScheduleExpression"] == "rate(5 minutes)"
 
 
-def total_wait(retrier: dict[str, Any]) -> float:
+def total_wait(retrier: dict[str, Any]) -> int:
     """Seconds that a retrier's pauses add up to, without their jitter."""
-    return sum(
-        min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** attempt, retrier["MaxDelaySeconds"])
-        for attempt in range(retrier["MaxAttempts"])
-    )
+    first, rate, longest = (int(retrier[name]) for name in ("IntervalSeconds", "BackoffRate", "MaxDelaySeconds"))
+    return sum(min(first * rate**attempt, longest) for attempt in range(retrier["MaxAttempts"]))
 
 
 def test_the_functions_outlast_their_calls(resources: dict[str, Any]) -> None:

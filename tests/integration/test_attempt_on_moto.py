@@ -18,7 +18,8 @@ from processor.callback import CallbackUnavailable
 from processor.errors import GitHubUnavailable, TaskClosed
 from processor.work import Result
 from shared.aws import client as shared_client
-from tests.support import LambdaContext, log_to_current_stdout
+from tests.support import SHA, LambdaContext, log_to_current_stdout
+from tests.unit.processor.fakes import FakeGitHub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ class StepFunctions:
 class Action:
     """An action that counts its runs and does what it is told."""
 
+    PENDING = "looking"
     runs: int = 0
     behaviour: Callable[[Any, Any], Result] | None = None
 
@@ -76,6 +78,7 @@ class Stage:
     handler: ModuleType
     stepfunctions: StepFunctions
     action: Action
+    github: FakeGitHub = field(default_factory=lambda: FakeGitHub(heads=[SHA]))
 
     def invoke(self, event: dict[str, Any], remaining_ms: int = 300_000) -> Any:
         return self.handler.lambda_handler(event, LambdaContext(remaining_ms))
@@ -111,7 +114,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         monkeypatch.setattr(handler, "stepfunctions", stage.stepfunctions)
         monkeypatch.setattr(handler, "heartbeats", stage.stepfunctions)
         monkeypatch.setattr(handler, "registry", SimpleNamespace(find=lambda name: stage.action))
-        monkeypatch.setattr(handler, "connect", lambda job, credential, url: SimpleNamespace())
+        monkeypatch.setattr(handler, "connect", lambda job, credential, url: stage.github)
         yield stage
         shared_client.cache_clear()  # type: ignore[attr-defined]
 
@@ -151,11 +154,78 @@ def test_the_same_event_twice_is_worked_on_once_and_answered_twice(stage: Stage,
     assert first == second
 
 
-def test_other_tokens_are_other_attempts(stage: Stage, event: dict[str, Any]) -> None:
+def test_another_token_is_another_attempt_at_the_same_work(stage: Stage, event: dict[str, Any]) -> None:
     stage.invoke(event)
     stage.invoke({**event, "taskToken": "another"})
-    assert stage.action.runs == 2
-    assert len({item["id"]["S"] for item in stage.items()}) == 2
+    assert stage.action.runs == 1
+    # Two tokens, one piece of work.
+    ids = sorted(item["id"]["S"].partition("#")[0] for item in stage.items())
+    assert ids == ["processor", "processor", "work"]
+    assert stage.github.states == ["pending", "success"]
+    (first, second) = stage.stepfunctions.ended()
+    assert first[1]["output"] == second[1]["output"]
+    assert {first[1]["taskToken"], second[1]["taskToken"]} == {TOKEN, "another"}
+
+
+def test_another_delivery_of_the_same_work_gets_its_result_as_its_own(stage: Stage, event: dict[str, Any]) -> None:
+    stage.invoke(event)
+    stage.invoke({**event, "delivery_id": "another", "taskToken": "another", "execution": "another"})
+    assert stage.action.runs == 1
+    outcomes = [json.loads(arguments["output"]) for _, arguments in stage.stepfunctions.ended()]
+    assert [one.pop("delivery_id") for one in outcomes] == [event["delivery_id"], "another"]
+    assert outcomes[0] == outcomes[1]
+
+
+def test_two_executions_at_once_are_one_piece_of_work(stage: Stage, event: dict[str, Any]) -> None:
+    def meanwhile(job: Any, work: Any) -> Result:
+        if stage.action.runs == 1:
+            stage.invoke({**event, "delivery_id": "another", "taskToken": "another", "execution": "another"})
+        return Result(conclusion="success", summary="once")
+
+    stage.action.behaviour = meanwhile
+    stage.invoke(event)
+    assert stage.action.runs == 1
+    assert stage.github.states == ["pending", "success"]
+    (other, own) = stage.stepfunctions.ended()
+    assert (other[0], other[1]["error"]) == ("failure", "WorkInProgress"), "the state machine tries it again"
+    assert own[0] == "success"
+
+
+def test_a_zombie_cannot_overwrite_the_attempt_that_came_after_it(stage: Stage, event: dict[str, Any]) -> None:
+    def outlived(job: Any, work: Any) -> Result:
+        if stage.action.runs == 1:
+            # The state machine gave this attempt up: its successor has a token of its own and does the work.
+            stage.invoke({**event, "taskToken": "successor"})
+            return Result(conclusion="failure", summary="of the zombie")
+        return Result(conclusion="success", summary="of the successor")
+
+    stage.action.behaviour = outlived
+    stage.invoke(event)
+    assert stage.github.statuses == [("pending", "looking", None), ("success", "of the successor", None)]
+    assert [arguments.get("error") for _, arguments in stage.stepfunctions.ended()] == [None, "WorkInProgress"]
+
+
+def test_a_retry_after_a_failed_attempt_keeps_one_status_history(stage: Stage, event: dict[str, Any]) -> None:
+    def once_unavailable(job: Any, work: Any) -> Result:
+        if stage.action.runs == 1:
+            raise GitHubUnavailable("502")
+        return Result(conclusion="success", summary="fine")
+
+    stage.action.behaviour = once_unavailable
+    stage.invoke(event)
+    stage.invoke({**event, "taskToken": "retry"})
+    assert stage.github.states == ["pending", "success"]
+
+
+def test_an_unreadable_record_fails_the_attempt_before_any_effect(
+    stage: Stage, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.handler.claims, "_table", "no-such-table")
+    stage.invoke(event)
+    ((_, arguments),) = stage.stepfunctions.ended()
+    assert arguments["error"] == "WorkRecordUnavailable"
+    assert json.loads(arguments["cause"])["message"] == "GetItem: ResourceNotFoundException"
+    assert stage.github.statuses == []
 
 
 def test_a_crash_between_work_and_callback_sends_the_stored_outcome(stage: Stage, event: dict[str, Any]) -> None:

@@ -541,7 +541,6 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
     assert problems == {"conflict markers": ["a.py"], "binary additions": ["logo.bin"]}
     assert set(result.artifacts["sensitive"]) == {"workflow", "lock file"}
     assert result.artifacts["unreadable"]["count"] == 0
-    assert [status.state for status in server.statuses()] == ["pending", "failure"]
 
 
 def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
@@ -552,5 +551,22 @@ def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
 
     assert result.conclusion == "success"
     assert result.artifacts["files"] > 10
-    assert server.statuses()[-1].target_url == result.details_url
     assert gzip.decompress(work.artifacts.objects[result.artifacts["bundle"]["key"]])
+
+
+def test_a_status_is_recognised_only_when_it_is_the_newest_and_the_same(server: Server) -> None:
+    pull_request = server.open_pull_request({"a.txt": b"a"})
+    build_client = connect(job_of(pull_request, "build"), TOKEN, server.api_url)
+    other_client = connect(job_of(pull_request), TOKEN, server.api_url)
+    long = "x" * 200
+
+    assert not build_client.shows("pending", "a")
+    build_client.set_status("pending", "a")
+    other_client.set_status("success", "b", "https://details.example")
+    assert build_client.shows("pending", "a")
+    assert not other_client.shows("pending", "a")
+    assert other_client.shows("success", "b", "https://details.example")
+    assert not other_client.shows("success", "b")
+    build_client.set_status("success", long)
+    assert not build_client.shows("pending", "a")
+    assert build_client.shows("success", long), "as it was cut"

@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from local import deliveries
 from shared.aws import client as shared_client
+from shared.job import Job
 from tests.conftest import ROOT
 from tests.support import DELIVERY_ID, LambdaContext, log_to_current_stdout
 
@@ -39,6 +40,7 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         )
         monkeypatch.setenv("STATE_MACHINE_ARN", machine["stateMachineArn"])
         monkeypatch.setenv("WEBHOOK_SECRET_ARN", secret["ARN"])
+        monkeypatch.setenv("REPLAY_QUEUE_URL", boto3.client("sqs").create_queue(QueueName="replay")["QueueUrl"])
         monkeypatch.setenv("MAX_BODY_BYTES", "1000000")
         monkeypatch.delitem(sys.modules, "webhook.handler", raising=False)
         module = importlib.import_module("webhook.handler")
@@ -182,13 +184,31 @@ def test_forged_deliveries_do_not_read_the_secret_again(handler: ModuleType, mon
     assert asked.count(True) == 1
 
 
-@pytest.mark.parametrize("outage", ["secretsmanager", "stepfunctions"])
+def step_functions_is_away(handler: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = "arn:aws:states:us-east-1:123456789012:stateMachine:absent"
+    monkeypatch.setattr(handler, "executions", handler.Executions(absent, boto3.client("stepfunctions")))
+
+
+def test_a_delivery_that_cannot_be_started_is_kept(handler: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-6b04304e-ad252400117ad4ca70882da4;Sampled=1")
+    step_functions_is_away(handler, monkeypatch)
+    status, answer = answered(handler, request(BODY))
+    assert (status, answer["result"]) == (202, "queued")
+    (message,) = boto3.client("sqs").receive_message(
+        QueueUrl=handler._replay_queue_url, MessageSystemAttributeNames=["AWSTraceHeader"]
+    )["Messages"]
+    kept = Job.model_validate_json(message["Body"])
+    assert kept.delivery_id == DELIVERY_ID
+    assert message["Attributes"]["AWSTraceHeader"].startswith("Root=1-6b04304e")
+
+
+@pytest.mark.parametrize("outage", ["secretsmanager", "stepfunctions and sqs"])
 def test_an_outage_is_503_with_retry_after(handler: ModuleType, monkeypatch: pytest.MonkeyPatch, outage: str) -> None:
     if outage == "secretsmanager":
         monkeypatch.setattr(handler, "secret", handler.WebhookSecret("no such secret", boto3.client("secretsmanager")))
     else:
-        absent = "arn:aws:states:us-east-1:123456789012:stateMachine:absent"
-        monkeypatch.setattr(handler, "executions", handler.Executions(absent, boto3.client("stepfunctions")))
+        step_functions_is_away(handler, monkeypatch)
+        boto3.client("sqs").delete_queue(QueueUrl=handler._replay_queue_url)
     response = handler.lambda_handler(request(BODY), LambdaContext())
     assert response["statusCode"] == 503
     assert int(response["headers"]["Retry-After"]) > 0
@@ -198,6 +218,7 @@ def test_an_outage_is_503_with_retry_after(handler: ModuleType, monkeypatch: pyt
 def test_missing_configuration_fails_at_start_with_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_MACHINE_ARN", raising=False)
     monkeypatch.setenv("WEBHOOK_SECRET_ARN", "x")
+    monkeypatch.setenv("REPLAY_QUEUE_URL", "x")
     monkeypatch.setenv("MAX_BODY_BYTES", "many")
     monkeypatch.delitem(sys.modules, "webhook.handler", raising=False)
     with pytest.raises(RuntimeError, match=r"STATE_MACHINE_ARN is not set; MAX_BODY_BYTES is not a positive"):

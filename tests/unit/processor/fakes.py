@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from processor.artifacts import StoredObject
+from processor.claim import StoredResult
+from processor.errors import WorkInProgress
 from shared.job import Job
 
 if TYPE_CHECKING:
@@ -75,6 +77,9 @@ class FakeGitHub:
             raise self.breaks
         yield io.BytesIO(self.archive)
 
+    def shows(self, state: str, description: str, target_url: str | None = None) -> bool:
+        return bool(self.statuses) and self.statuses[-1] == (state, description, target_url)
+
     @property
     def states(self) -> list[str]:
         return [state for state, _, _ in self.statuses]
@@ -116,6 +121,40 @@ class FakeWork:
         self.checkpoints += 1
         if self.stops and self.checkpoints >= self.stops[0]:
             raise self.stops[1]
+
+
+@dataclass
+class FakeClaim:
+    """A claim that is held until ``lost_at`` updates were made; records what was said of the work."""
+
+    phase: str = "working"
+    result: Any = None
+    pending_shown: bool = False
+    is_taken_over: bool = False
+    lost_at: int | None = None
+    said: list[str] = field(default_factory=list)
+
+    def _say(self, word: str) -> None:
+        if self.lost_at is not None and len(self.said) >= self.lost_at:
+            raise WorkInProgress("lost")
+        self.said.append(word)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        self._say("writing")
+        self.pending_shown = True
+        yield
+
+    def written(self) -> None:
+        self._say("written")
+
+    def decide(self, result: Any, duration_ms: int) -> None:
+        self._say("decided")
+        self.result, self.phase = StoredResult(**result.model_dump(), duration_ms=duration_ms), "decided"
+
+    def end(self, phase: str, *, pending_shown: bool) -> None:
+        self._say(phase)
+        self.phase, self.pending_shown = phase, pending_shown
 
 
 def member(name: str, content: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:

@@ -12,7 +12,7 @@ import pytest
 from processor import bundle
 from processor.actions import build
 from processor.errors import DeadlineExceeded, GitHubUnavailable
-from tests.unit.processor.fakes import NEWER_SHA, SHA, FakeGitHub, FakeStore, FakeWork, a_job, a_tar, an_archive, member
+from tests.unit.processor.fakes import SHA, FakeGitHub, FakeWork, a_job, a_tar, an_archive, member
 
 FILES = {"src/a.py": b"x = 1\n", "b.json": b"{}", "docs/c.md": b"# c\n"}
 BUNDLE = f"octo-org/hello/{SHA}/bundle.tar.gz"
@@ -40,10 +40,6 @@ def test_the_bundle_and_its_manifest_are_stored() -> None:
         "problems": {"count": 0, "items": [], "left_out": 0},
         "left_out": {"count": 0, "items": [], "left_out": 0},
     }
-    assert work.github.statuses == [
-        ("pending", "building the source bundle", None),
-        ("success", result.summary, result.details_url),
-    ]
     with tarfile.open(fileobj=io.BytesIO(stored)) as tar:
         assert tar.getnames() == sorted(FILES)
 
@@ -101,7 +97,6 @@ def test_a_stored_bundle_is_not_built_again() -> None:
 
     assert again == first
     assert work.github.downloads == 1
-    assert work.github.states == ["pending", "failure"] * 2
     assert work.artifacts.objects == before
 
 
@@ -143,7 +138,6 @@ def test_problems_conclude_failure_and_the_bundle_is_stored_all_the_same() -> No
     ]
     assert result.artifacts["left_out"]["items"][0]["reason"] == "path is not plain"
     assert set(work.artifacts.objects) == {BUNDLE, MANIFEST}
-    assert work.github.states == ["pending", "failure"]
 
 
 def test_metadata_of_the_worst_bundle_is_bounded() -> None:
@@ -171,7 +165,6 @@ def test_an_archive_that_is_refused_concludes_failure_and_stores_nothing(archive
     assert result.summary == "the archive is refused: it is not a well-formed gzip-compressed tar archive"
     assert result.details_url is None
     assert work.artifacts.objects == {}
-    assert work.github.states == ["pending", "failure"]
 
 
 def test_a_cut_download_is_worth_another_attempt() -> None:
@@ -181,31 +174,18 @@ def test_a_cut_download_is_worth_another_attempt() -> None:
         build.run(a_job("build"), work)
 
     assert work.artifacts.objects == {}
-    assert work.github.statuses[-1] == ("error", "not finished: GitHubUnavailable", None)
-
-
-def test_superseded_work_is_cancelled() -> None:
-    before = a_work(heads=[NEWER_SHA])
-    during = a_work(heads=[SHA, NEWER_SHA])
-
-    assert build.run(a_job("build"), before).conclusion == "cancelled"
-    assert build.run(a_job("build"), during).conclusion == "cancelled"
-    assert (before.github.downloads, before.github.states) == (0, [])
-    assert during.github.states == ["pending", "error"]
 
 
 def test_every_checkpoint_stops_the_work_without_a_manifest() -> None:
     whole = a_work()
     build.run(a_job("build"), whole)
 
-    # The last one is behind the work, before the final status.
-    for number in range(1, whole.checkpoints):
+    for number in range(1, whole.checkpoints + 1):
         work = a_work()
         work.stops = (number, DeadlineExceeded(""))
         with pytest.raises(DeadlineExceeded):
             build.run(a_job("build"), work)
         assert MANIFEST not in work.artifacts.objects
-        assert work.github.states == ([] if number == 1 else ["pending", "error"])
 
 
 def test_nothing_is_left_on_disk(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,11 +196,3 @@ def test_nothing_is_left_on_disk(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
         build.run(a_job("build"), a_work(breaks=GitHubUnavailable("")))
 
     assert list(tmp_path.iterdir()) == []
-
-
-def test_store_is_left_alone_when_the_work_is_superseded_before() -> None:
-    work = FakeWork(FakeGitHub(heads=[NEWER_SHA]), FakeStore())
-
-    build.run(a_job("build"), work)
-
-    assert work.artifacts.objects == {}
