@@ -5,8 +5,9 @@ takes one run, or several when a bound is met: the next run goes on at the page 
 kept in memory between runs; the ledger (``processor.sweep_ledger``) has all of it.
 
 An event is delivered by one entry or more, all with its GUID. One that succeeded settles it. Otherwise its newest entry
-decides: when that failed in a way that another attempt may cure, redelivery is asked for, once for each such entry,
-with growing pauses between the attempts, and no more than MAX_ATTEMPTS times.
+decides: when that failed in a way that another attempt may cure, redelivery is asked for, with growing pauses between
+the attempts, and no more than MAX_ATTEMPTS times. Until a success is seen the event stays in sight: GitHub's "accepted"
+says that it will try, not that it did, and a run may have ended before it asked.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ MAX_REDELIVERIES = 100
 MAX_ATTEMPTS = 5
 """Redeliveries that are asked for, for one event."""
 
-PAUSES_SECONDS = (15 * 60, 60 * 60, 4 * 60 * 60, 12 * 60 * 60)
-"""At least so long after the first, second, ... request for an event before the next one: an outage that lasts for
-hours must not use up the attempts of everything that failed in it."""
+PAUSES_SECONDS = (15 * 60, 60 * 60, 4 * 60 * 60, 12 * 60 * 60, 15 * 60)
+"""At least so long after the first, second, ... request for an event before the next one, and after the last one before
+it is given up: an outage that lasts for hours must not use up the attempts of everything that failed in it."""
 
 SETTLE_SECONDS = 120
 """Deliveries younger than that are left to the next walk: they may be under way, or not be listed yet."""
@@ -53,7 +54,7 @@ class Verdict(Enum):
     """Its pause is not over."""
     GIVE_UP = "give up"
     SETTLED = "settled"
-    """Nothing: redelivery was asked for already, it was given up, or a newer entry decides."""
+    """Nothing: it was delivered or given up, or a newer entry decides."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ class Record:
     """Redeliveries asked for, those included of which it is not known whether GitHub heard of them."""
     newest: int = 0
     """When the newest entry was delivered that anything is recorded of."""
-    accepted: int | None = None
-    """The id of the entry whose redelivery GitHub accepted last."""
     due_at: int = 0
-    """No request before that."""
+    """Nothing more is done before that."""
     delivered: bool = False
     given_up: bool = False
 
@@ -80,16 +79,16 @@ def judge(record: Record, entry: Entry, now: float) -> Verdict:
         entry: the entry.
         now: seconds since the epoch.
     """
-    if record.delivered or record.given_up or record.newest > entry.delivered_at or record.accepted == entry.id:
+    if record.delivered or record.given_up or record.newest > entry.delivered_at:
         return Verdict.SETTLED
-    if record.attempts >= MAX_ATTEMPTS:
-        return Verdict.GIVE_UP
-    return Verdict.LATER if record.due_at > now else Verdict.REQUEST
+    if record.due_at > now:
+        return Verdict.LATER
+    return Verdict.GIVE_UP if record.attempts >= MAX_ATTEMPTS else Verdict.REQUEST
 
 
 def pause_after(attempts: int) -> int:
-    """Seconds to wait after so many requests, one or more, for an event."""
-    return PAUSES_SECONDS[min(attempts, len(PAUSES_SECONDS)) - 1]
+    """Seconds to wait after so many requests, one to MAX_ATTEMPTS, for an event."""
+    return PAUSES_SECONDS[attempts - 1]
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,6 @@ class Ledger(Protocol):
 
     def unclaim(self, entry: Entry, record: Record) -> None:
         """Takes back the count of a request that had no effect."""
-
-    def accept(self, entry: Entry) -> None:
-        """Notes that GitHub accepted the request."""
 
     def give_up(self, entry: Entry, now: float) -> bool:
         """Notes that nothing more is done for the event; whether that is new."""
@@ -208,12 +204,12 @@ class Sweep:
         pages, cursors = self._read(progress.page, since)
         if not pages:
             return progress
-        top, left_before = progress.top, progress.left
+        top = progress.top
         if top is None or cursors[0] is None:
-            # From the newest delivery on: what an unfinished walk has left behind is met again.
-            top, left_before = int(now - SETTLE_SECONDS), None
+            # From the newest delivery on, whatever an unfinished walk has seen.
+            top = int(now - SETTLE_SECONDS)
         left, stopped_at = self._decide(pages, since, top)
-        left = min((one for one in (left, left_before) if one is not None), default=None)
+        left = min((one for one in (left, progress.left) if one is not None), default=None)
         resume = cursors[stopped_at]
         if resume is not None:
             self._note(pages[:stopped_at])
@@ -238,8 +234,9 @@ class Sweep:
                 cursor, cursors = None, [None]
                 continue
             pages.append(page)
-            self.telemetry.count(Metric.SWEEP_DELIVERIES_SEEN, len(page.entries))
-            self.tally.seen += len(page.entries)
+            seen = sum(1 for entry in page.entries if entry.delivered_at >= since)
+            self.telemetry.count(Metric.SWEEP_DELIVERIES_SEEN, seen)
+            self.tally.seen += seen
             at_end = bool(page.entries) and page.entries[-1].delivered_at < since
             cursor = None if at_end else page.next
             cursors.append(cursor)
@@ -270,7 +267,7 @@ class Sweep:
                     continue
                 if self.tally.requested >= self.bounds.redeliveries or self.out_of_time():
                     return left, number
-                if self._handle(entry) is Verdict.LATER:
+                if self._handle(entry) in (Verdict.REQUEST, Verdict.LATER):
                     left = entry.delivered_at if left is None else min(left, entry.delivered_at)
         return left, len(pages)
 
@@ -304,7 +301,6 @@ class Sweep:
                 status=entry.status_code,
                 attempt=record.attempts + 1,
             )
-            self.ledger.accept(entry)
         return verdict
 
     def _note(self, pages: list[Page]) -> None:

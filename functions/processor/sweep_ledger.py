@@ -128,7 +128,6 @@ class TableLedger:
         return Record(
             attempts=_integer(item, "attempts") or 0,
             newest=_integer(item, "newest") or 0,
-            accepted=_integer(item, "accepted"),
             due_at=_integer(item, "due_at") or 0,
             delivered="delivered" in item,
             given_up="given_up" in item,
@@ -182,19 +181,6 @@ class TableLedger:
                 ":owner": {"S": self._owner},
             }
             | before,
-        )
-
-    def accept(self, entry: Entry) -> None:
-        """Notes that GitHub accepted the request for this entry, so that it is not made again.
-
-        Raises:
-            SweepRecordUnavailable: see there. The request is made again then, after its pause.
-        """
-        self._update(
-            self._record_id(entry.guid),
-            "SET #accepted = :entry",
-            "attribute_exists(#id)",
-            {":entry": _number(entry.id)},
         )
 
     def give_up(self, entry: Entry, now: float) -> bool:
@@ -267,7 +253,6 @@ _COUNTED = "#attempts = :before"
 _ATTRIBUTES = {
     name: name
     for name in (
-        "id",
         "expiration",
         "owner",
         "swept_until",
@@ -276,7 +261,6 @@ _ATTRIBUTES = {
         "left",
         "attempts",
         "newest",
-        "accepted",
         "due_at",
         "delivered",
         "given_up",
