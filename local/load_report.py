@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 STARTED_TOLERANCE_SECONDS = 0.5
 """So long after an execution's start its duplicate may be answered ``started``: docs/decisions, on duplicates."""
+SDK_READ_TIMEOUT_MS = 2000.0
+"""After so long the webhook's SDK sends StartExecution again (READ_TIMEOUT of functions/shared/aws.py). AWS answers the
+second call as it would have the first; the embedded AWS says that the execution exists, so that the delivery that
+started it is answered ``duplicate``."""
 TAKEN = ("started", "queued")
 """The answers (202) to a delivery that has been taken."""
 RUNNING = ("RUNNING", "PENDING_REDRIVE")
@@ -280,7 +284,8 @@ def _wrong_answer(
         return _wrong_second_answer(delivery, answer, executions)
     # Second place is right for a first only when its twin overtook it, or when its own earlier try had arrived.
     overtaken = delivery.timing == "concurrent" and twin is not None and twin.is_taken
-    is_right = answer.is_taken or (answer.is_duplicate and (overtaken or bool(answer.unavailable)))
+    tried_before = bool(answer.unavailable) or answer.ack_ms >= SDK_READ_TIMEOUT_MS
+    is_right = answer.is_taken or (answer.is_duplicate and (overtaken or tried_before))
     return None if is_right else str(answer)
 
 

@@ -201,6 +201,7 @@ def _overtaken(seen: Observed) -> None:
         _answer("good", None, 202, "queued"),
         _answer("good", None, 202, "queued", body={"execution": None}),
         _answer("good", None, 200, "duplicate", unavailable=("ReadTimeoutError",)),
+        _answer("good", None, 200, "duplicate", ack_ms=2100.0),
         _answer("duplicate", "after", 202, "started"),
         _answer("duplicate", "concurrent", 202, "started"),
         _overtaken,
