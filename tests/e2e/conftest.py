@@ -64,6 +64,14 @@ class Deployed:
         """The ARN of the execution of this name."""
         return self.stack.info.execution_arn(name)
 
+    def states(self, sha: str, action: str | None = None) -> list[str]:
+        """The history of a commit's statuses, of one action or of all."""
+        return [
+            one["state"]
+            for one in self.github.statuses()
+            if one["sha"] == sha and action in (None, one["context"].removeprefix("pullback/"))
+        ]
+
     def log_lines(self, function: str) -> list[dict[str, Any]]:
         """Everything that a function logged, line by line; a line that is no JSON has the key ``text``."""
         lines = flow.log_lines(self.stack.info, function, limit=1_000_000)

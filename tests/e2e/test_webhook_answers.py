@@ -162,13 +162,42 @@ class TestNothingIsStarted:
         status, answer = deployed.send(b'"' + b"x" * (size - 2) + b'"')
         assert (status, answer["result"]) == (413, "too_large")
 
-    def test_while_step_functions_refuses(self, deployed: Deployed) -> None:
-        with without(deployed, "states:StartExecution"):
+    def test_while_step_functions_and_the_queue_refuse(self, deployed: Deployed) -> None:
+        with without(deployed, "states:StartExecution", "sqs:SendMessage"):
             assert_unavailable(deployed)
 
     def test_while_secrets_manager_refuses(self, deployed: Deployed) -> None:
         with without(deployed, "secretsmanager:GetSecretValue"), cold(deployed, "WebhookFunction"):
             assert_unavailable(deployed)
+
+
+def test_a_delivery_that_cannot_be_started_is_queued_and_runs_later_once(
+    deployed: Deployed, eventually: Callable[[Callable[[], Any]], Any]
+) -> None:
+    delivery_id, pull_request = str(uuid.uuid4()), deployed.github.open_pull_request({"queued.txt": "queued\n"})
+    stepfunctions, machine = deployed.client("stepfunctions"), deployed.stack.info.state_machine_arn
+    with without(deployed, "states:StartExecution"):
+        status, answer = deployed.send(deployed.body("build", pull_request), delivery_id=delivery_id)
+        assert (status, answer["result"]) == (202, "queued")
+    # The replay function has the permission under a role of its own.
+    arn = deployed.execution_arn(delivery_id)
+    eventually(lambda: _status(stepfunctions, arn) == "SUCCEEDED")
+    pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    names = [one["name"] for page in pages for one in page["executions"]]
+    assert [name for name in names if name.startswith(delivery_id)] == [delivery_id]
+    assert deployed.states(pull_request.head_sha) == ["pending", "success"]
+    # The replay function's trace begins anew, and says which one it follows.
+    (replayed,) = [one for one in deployed.log_lines("replay") if one.get("delivery_id") == delivery_id]
+    webhook = [one for one in deployed.segments(delivery_id) if one.service == "webhook"]
+    assert replayed["follows_trace"] in {one.trace_id for one in webhook}
+
+
+def _status(stepfunctions: Any, arn: str) -> str | None:
+    try:
+        status: str = stepfunctions.describe_execution(executionArn=arn)["status"]
+    except stepfunctions.exceptions.ExecutionDoesNotExist:
+        return None
+    return status
 
 
 def assert_unavailable(deployed: Deployed) -> None:
@@ -180,15 +209,15 @@ def assert_unavailable(deployed: Deployed) -> None:
 
 
 @contextlib.contextmanager
-def without(deployed: Deployed, action: str) -> Iterator[None]:
-    """Takes a permission of the webhook's role away for a while, which also shows that IAM is enforced."""
+def without(deployed: Deployed, *actions: str) -> Iterator[None]:
+    """Takes permissions of the webhook's role away for a while, which also shows that IAM is enforced."""
     iam = deployed.client("iam")
     names = [one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"]]
     (role,) = [name for name in names if "WebhookFunctionRole" in name]
     policy = iam.get_role_policy(RoleName=role, PolicyName="webhook")["PolicyDocument"]
     policy = json.loads(policy) if isinstance(policy, str) else policy
-    less = {**policy, "Statement": [one for one in policy["Statement"] if one["Action"] != action]}
-    assert less != policy
+    less = {**policy, "Statement": [one for one in policy["Statement"] if one["Action"] not in actions]}
+    assert len(policy["Statement"]) - len(less["Statement"]) == len(actions)
     iam.put_role_policy(RoleName=role, PolicyName="webhook", PolicyDocument=json.dumps(less))
     try:
         yield
