@@ -5,9 +5,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := $(shell sed -n 's/.*"uv==\(.*\)".*/\1/p' pyproject.toml)
 ACTION ?= synchronize
+N ?= 1000
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger test test-unit test-integration test-infrastructure test-e2e lint format build clean
+.PHONY: help setup run up down trigger replay chaos load fuzz test test-unit test-integration test-infrastructure \
+	test-e2e lint format build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'
@@ -35,6 +38,21 @@ trigger: export PULLBACK_URL = $(URL)
 trigger: export PULLBACK_SECRET = $(SECRET)
 trigger: setup ## Sign and send a delivery: ACTION=build or EVENT=file.json; URL= and SECRET= for a deployed stack
 	@$(BIN)/python -m local trigger --action "$(ACTION)" $(if $(EVENT),--event "$(EVENT)")
+
+replay: setup ## List dead work; ERROR=, DELIVERY=, REPOSITORY= or ALL=1 replays it; STACK= for a deployed stack
+	@$(BIN)/python -m local replay $(if $(STACK),--stack "$(STACK)") $(if $(ERROR),--error "$(ERROR)") \
+		$(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
+		$(if $(ALL),--all) $(if $(YES),--yes) $(if $(QUARANTINE),--quarantine) $(if $(WAIT),--wait "$(WAIT)")
+
+chaos: setup ## Fault drill: every fault of the table, what must hold is checked; ONLY=regex for some (about 10 minutes)
+	@$(BIN)/python -m local chaos $(if $(ONLY),--only "$(ONLY)")
+
+load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to its end
+	@$(BIN)/python -m local load --n "$(N)"
+
+fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook for one, SECONDS=60 for each
+	@$(BIN)/uv sync --quiet --locked --group fuzz
+	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)"
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from local.progress import Progress
+from local.replay.options import ReplayOptions, add_arguments
 from local.stack import PROJECT, DeploymentError, LocalStack, StackInfo, tidy
 
 
@@ -35,6 +36,16 @@ def main() -> int:
     trigger_parser.add_argument("--action", default="synchronize", help="a sample of events/ (default: synchronize)")
     trigger_parser.add_argument("--event", type=Path, help="send this payload instead, as it is")
     trigger_parser.add_argument("--delivery-id", help="send again under an id that was used before")
+    load_parser = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
+    load_parser.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
+    chaos_parser = commands.add_parser("chaos", help="the fault drill: every fault of the table, and what must hold")
+    chaos_parser.add_argument("--only", help="regular expression: only the faults whose name it finds")
+    replay_parser = commands.add_parser(
+        "replay",
+        help="list dead work, or start it again",
+        description="Without a selection: lists what is dead. With one: shows what would be replayed, asks, and does.",
+    )
+    add_arguments(replay_parser)
     options = parser.parse_args()
     options.directory.mkdir(parents=True, exist_ok=True)
     progress = Progress()
@@ -51,6 +62,20 @@ def main() -> int:
                 return up(options.directory, progress)
             case "down":
                 return down(options.directory, progress)
+            case "load":
+                from local.load import load
+
+                refuse_if_running(options.directory)
+                return load(options.directory, progress, options.n)
+            case "chaos":
+                from local.chaos import chaos
+
+                refuse_if_running(options.directory)
+                return chaos(options.directory, progress, options.only)
+            case "replay":
+                from local.replay import replay
+
+                return replay(options.directory, progress, ReplayOptions.of(options))
             case _:
                 from local.trigger import trigger
 
@@ -61,6 +86,14 @@ def main() -> int:
     except (DeploymentError, RuntimeError, OSError) as error:
         progress.console.print(f"[red]error:[/] {error}", soft_wrap=True)
         return 1
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
 
 
 def refuse_if_running(directory: Path) -> None:
