@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -203,33 +204,58 @@ def test_poison_in_any_queue_ends_in_quarantine(deployed: Deployed, eventually: 
     assert set(found.values()) == {"not JSON"}
 
 
-def test_a_replayed_execution_does_what_is_left_to_do(
-    deployed: Deployed, pull_request: PullRequest, eventually: Any
+@pytest.fixture
+def archive(deployed: Deployed) -> Iterator[str]:
+    """The archive of ended executions, which the embedded AWS makes through its API only; the template's otherwise."""
+    events = deployed.client("events")
+    rule = rule_of(deployed, "EndedExecutionsRule")
+    arn = events.create_archive(
+        ArchiveName="ended-executions",
+        EventSourceArn=events.describe_event_bus(Name="default")["Arn"],
+        EventPattern=rule["EventPattern"],
+    )["ArchiveArn"]
+    yield arn
+    events.delete_archive(ArchiveName="ended-executions")
+
+
+def rule_of(deployed: Deployed, logical_name: str) -> dict[str, Any]:
+    """A rule of the template, as it was deployed."""
+    resource = deployed.client("cloudformation").describe_stack_resource(
+        StackName=deployed.stack.info.stack_name, LogicalResourceId=logical_name
+    )["StackResourceDetail"]
+    name = resource["PhysicalResourceId"].rpartition("/")[2]
+    rule: dict[str, Any] = deployed.client("events").describe_rule(Name=name)
+    return rule
+
+
+def test_an_archived_event_is_replayed_and_does_what_is_left_to_do(
+    deployed: Deployed, pull_request: PullRequest, archive: str, eventually: Any
 ) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
     deployed.github.fail(path=f"pulls/{pull_request.number}/files", status=404)
     arn = delivered(deployed, "synchronize", pull_request)
     assert ended(deployed, eventually, arn)["error"] == "GitHubRefused"
     eventually(lambda: deployed.states(pull_request.head_sha) == ["pending", "error"])
     deployed.github.clear_faults()
-    body = json.dumps(
-        {
-            "detail-type": "Step Functions Execution Status Change",
-            "source": "aws.states",
-            "replay-name": "after-the-outage",
-            "detail": {
-                "executionArn": arn,
-                "name": arn.rpartition(":")[2],
-                "status": "FAILED",
-                "input": describe(deployed, arn)["input"],
+    events = deployed.client("events")
+
+    def replay() -> None:
+        events.start_replay(
+            ReplayName=f"replay-{uuid.uuid4()}",
+            EventSourceArn=archive,
+            EventStartTime=began,
+            EventEndTime=datetime.now(UTC) + timedelta(seconds=1),
+            Destination={
+                "Arn": events.describe_event_bus(Name="default")["Arn"],
+                "FilterArns": [rule_of(deployed, "ReplayedExecutionsRule")["Arn"]],
             },
-        }
-    )
-    sqs = deployed.client("sqs")
+        )
+
     refused = metrics(deployed, "replay", "ReplayRefused")
-    sqs.send_message(QueueUrl=deployed.stack.info.replay_queue_url, MessageBody=body)
+    replay()
     eventually(lambda: deployed.states(pull_request.head_sha) == ["pending", "error", "pending", "success"])
     eventually(lambda: describe(deployed, f"{arn}-2")["status"] == "SUCCEEDED")
-    # Once more: it has succeeded, so there is nothing to do.
-    sqs.send_message(QueueUrl=deployed.stack.info.replay_queue_url, MessageBody=body)
+    # Once more: it has succeeded, so there is nothing to do; and the replayed event was not closed as a new end.
+    replay()
     eventually(lambda: metrics(deployed, "replay", "ReplayRefused") == refused + 1)
     assert deployed.states(pull_request.head_sha) == ["pending", "error", "pending", "success"]
