@@ -24,7 +24,7 @@ from local.flow import event_file
 from local.github_control import GitHubControl
 from local.load_plan import message, plan
 from local.load_report import RUNNING, Answer, Execution, Observed, report
-from local.memory import MemorySampler
+from local.memory import MemorySampler, servers_of
 from local.stack import LocalStack, aws_client
 
 if TYPE_CHECKING:
@@ -108,11 +108,10 @@ def drill(
     seed = secrets.randbits(32) if seed is None else seed
     todo = plan(n, seed)
     deadline = time.monotonic() + (120 + n / 2 if deadline_seconds is None else deadline_seconds)
-    engine, github = stack.pids
     pull_requests = _open_pull_requests(stack, progress, todo, seed)
     seen = Observed(todo, pull_requests)
     messages = _messages(stack, progress, todo, pull_requests)
-    with MemorySampler({"engine": engine, "github": github}) as memory:
+    with MemorySampler(servers_of(stack.pids)) as memory:
         title = f"send {n} deliveries from {clients} clients, and follow them"
         with _bars(progress, title, n, len(todo.good)) as bar:
             senders = _Senders(stack.webhook_url, messages, clients)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Self
 
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 INTERVAL_SECONDS = 1.0
 """Between two samples. The kernel walks the page tables for each, some milliseconds a process."""
@@ -54,6 +55,17 @@ class MemorySampler:
                 self.peak = sample
             if self._stop.wait(self._interval):
                 return
+
+
+def servers_of(pids: Iterable[int]) -> dict[str, int]:
+    """The process ids of servers by name: ``local.engine`` is called ``engine``. Those that are gone are left out."""
+    servers: dict[str, int] = {}
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            command = psutil.Process(pid).cmdline()
+            if "-m" in command:
+                servers[command[command.index("-m") + 1].rpartition(".")[2]] = pid
+    return servers
 
 
 def used(servers: Mapping[str, int]) -> dict[str, float]:

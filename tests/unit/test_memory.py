@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.memory import MemorySampler, used
+from local.memory import MemorySampler, servers_of, used
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,16 @@ def test_a_server_and_its_children_are_counted_apart(large: subprocess.Popen[str
     parts = used({"server": large.pid})
     assert parts.keys() == {"server", "server children"}
     assert all(MEGABYTES < size < MEGABYTES + 40 for size in parts.values()), parts
+
+
+def test_servers_are_called_after_their_modules() -> None:
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        time.sleep(0.1)
+        found = servers_of([process.pid, os.getpid()])
+        process.terminate()
+    assert found["server"] == process.pid
+    assert servers_of([process.pid]) == {}
 
 
 def test_what_is_gone_is_left_out() -> None:
