@@ -51,7 +51,7 @@ class Verdict(Enum):
 
     REQUEST = "request"
     LATER = "later"
-    """Its pause is not over."""
+    """Its pause is not over, or what the last request came to cannot be seen yet."""
     GIVE_UP = "give up"
     SETTLED = "settled"
     """Nothing: it was delivered or given up, or a newer entry decides."""
@@ -65,23 +65,27 @@ class Record:
     """Redeliveries asked for, those included of which it is not known whether GitHub heard of them."""
     newest: int = 0
     """When the newest entry was delivered that anything is recorded of."""
+    asked_at: int = 0
+    """When redelivery was asked for last."""
     due_at: int = 0
     """Nothing more is done before that."""
     delivered: bool = False
     given_up: bool = False
 
 
-def judge(record: Record, entry: Entry, now: float) -> Verdict:
+def judge(record: Record, entry: Entry, now: float, top: float) -> Verdict:
     """What to do about an event whose newest known entry failed in a way worth repeating.
 
     Args:
         record: what is known of the event.
         entry: the entry.
         now: seconds since the epoch.
+        top: the same; where the walk began. It shows nothing that was delivered later: a page that is read again
+            hours after the request looks as before.
     """
     if record.delivered or record.given_up or record.newest > entry.delivered_at:
         return Verdict.SETTLED
-    if record.due_at > now:
+    if record.due_at > now or record.asked_at >= top:
         return Verdict.LATER
     return Verdict.GIVE_UP if record.attempts >= MAX_ATTEMPTS else Verdict.REQUEST
 
@@ -218,7 +222,7 @@ class Sweep:
             # On the newest page, which has no cursor: the next walk begins there again.
             return Progress(progress.swept_until)
         self.tally.finished = True
-        return Progress(swept_until=max(since, top if left is None else min(left, top)))
+        return Progress(swept_until=top if left is None else min(left, top))
 
     def _read(self, cursor: str | None, since: int) -> tuple[list[Page], list[str | None]]:
         """The pages of this run, and the cursors of each and of the page behind the last; None there is the end."""
@@ -267,13 +271,13 @@ class Sweep:
                     continue
                 if self.tally.requested >= self.bounds.redeliveries or self.out_of_time():
                     return left, number
-                if self._handle(entry) in (Verdict.REQUEST, Verdict.LATER):
+                if self._handle(entry, top) in (Verdict.REQUEST, Verdict.LATER):
                     left = entry.delivered_at if left is None else min(left, entry.delivered_at)
         return left, len(pages)
 
-    def _handle(self, entry: Entry) -> Verdict:
+    def _handle(self, entry: Entry, top: int) -> Verdict:
         record, now = self.ledger.record(entry.guid), self.clock()
-        verdict = judge(record, entry, now)
+        verdict = judge(record, entry, now, top)
         if verdict is Verdict.GIVE_UP and self.ledger.give_up(entry, now):
             self.tally.given_up += 1
             self.telemetry.count(Metric.SWEEP_GIVEN_UP)

@@ -128,6 +128,7 @@ class TableLedger:
         return Record(
             attempts=_integer(item, "attempts") or 0,
             newest=_integer(item, "newest") or 0,
+            asked_at=_integer(item, "asked_at") or 0,
             due_at=_integer(item, "due_at") or 0,
             delivered="delivered" in item,
             given_up="given_up" in item,
@@ -148,13 +149,14 @@ class TableLedger:
         attempts = record.attempts + 1
         claimed = self._update(
             self._record_id(entry.guid),
-            "SET #attempts = :attempts, #newest = :newest, #due_at = :due_at, #owner = :owner, "
+            "SET #attempts = :attempts, #newest = :newest, #asked_at = :now, #due_at = :due_at, #owner = :owner, "
             "#expiration = :expiration",
             # The second half is this very update, sent again.
             f"{_UNCOUNTED if record.attempts == 0 else _COUNTED} OR (#attempts = :attempts AND #owner = :owner)",
             {
                 ":attempts": _number(attempts),
                 ":newest": _number(entry.delivered_at),
+                ":now": _number(now),
                 ":due_at": _number(now + pause_after(attempts)),
                 ":owner": {"S": self._owner},
                 ":expiration": _number(now + EXPIRES_AFTER_SECONDS),
@@ -173,9 +175,11 @@ class TableLedger:
         before = {":before": _number(record.attempts)} if record.attempts else {}
         self._update(
             self._record_id(entry.guid),
-            "SET #due_at = :due_at, #attempts = :before" if before else "SET #due_at = :due_at REMOVE #attempts",
+            "SET #asked_at = :asked_at, #due_at = :due_at"
+            + (", #attempts = :before" if before else " REMOVE #attempts"),
             "#attempts = :attempts AND #owner = :owner",
             {
+                ":asked_at": _number(record.asked_at),
                 ":due_at": _number(record.due_at),
                 ":attempts": _number(record.attempts + 1),
                 ":owner": {"S": self._owner},
@@ -261,6 +265,7 @@ _ATTRIBUTES = {
         "left",
         "attempts",
         "newest",
+        "asked_at",
         "due_at",
         "delivered",
         "given_up",

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -534,7 +534,7 @@ class TestLedger:
         first.end(Progress(self.NOW + 9), self.NOW)
         assert second.begin(self.NOW + 1, self.NOW + 300) == Progress(self.NOW + 9)
 
-    @pytest.mark.parametrize("record", [Record(), Record(attempts=1)])
+    @pytest.mark.parametrize("record", [Record(), Record(attempts=1, asked_at=NOW - 1)])
     def test_a_request_is_counted_once(self, ledgers: tuple[TableLedger, TableLedger], record: Record) -> None:
         first, second = ledgers
         if record.attempts:
@@ -545,12 +545,15 @@ class TestLedger:
             second.claim(self.ENTRY, record, self.NOW)
         attempts = record.attempts + 1
         assert second.record("g") == Record(
-            attempts=attempts, newest=self.NOW - 600, due_at=self.NOW + PAUSES_SECONDS[attempts - 1]
+            attempts=attempts,
+            newest=self.NOW - 600,
+            asked_at=self.NOW,
+            due_at=self.NOW + PAUSES_SECONDS[attempts - 1],
         )
         second.unclaim(self.ENTRY, record)
         assert second.record("g").attempts == attempts, "it is another run's"
         first.unclaim(self.ENTRY, record)
-        assert second.record("g") == Record(attempts=record.attempts, newest=self.NOW - 600, due_at=record.due_at)
+        assert second.record("g") == replace(record, newest=self.NOW - 600)
 
     def test_notes_do_not_go_back(self, ledgers: tuple[TableLedger, TableLedger]) -> None:
         ledger, other = ledgers

@@ -105,10 +105,14 @@ class Memory:
     def claim(self, entry: Entry, record: Record, now: float) -> None:
         attempts = record.attempts + 1
         due_at = int(now) + pause_after(attempts)
-        self.records[entry.guid] = replace(record, attempts=attempts, newest=entry.delivered_at, due_at=due_at)
+        self.records[entry.guid] = replace(
+            record, attempts=attempts, newest=entry.delivered_at, asked_at=int(now), due_at=due_at
+        )
 
     def unclaim(self, entry: Entry, record: Record) -> None:
-        self.records[entry.guid] = replace(self.records[entry.guid], attempts=record.attempts, due_at=record.due_at)
+        self.records[entry.guid] = replace(
+            self.records[entry.guid], attempts=record.attempts, asked_at=record.asked_at, due_at=record.due_at
+        )
 
     def give_up(self, entry: Entry, now: float) -> bool:
         new = not self.record(entry.guid).given_up
@@ -278,6 +282,16 @@ def test_a_bound_of_redeliveries_is_not_passed_over() -> None:
     assert [stage.run().requested for _ in range(5)] == [2, 2, 2, 1, 0]
     assert set(stage.github.asked.values()) == {1}
     assert len(stage.github.asked) == 7
+
+
+def test_a_page_that_is_read_again_much_later_is_not_asked_for_twice() -> None:
+    stage = Stage(github=Webhooks(per_page=4), bounds=Bounds(pages=1, redeliveries=1))
+    for number in range(8):
+        stage.github.add(f"g{number}", 503, 5000 - number)
+    for _ in range(30):
+        stage.run()
+        stage.github.now += 3600
+    assert stage.github.asked == {f"g{number}": 1 for number in range(8)}
 
 
 def test_without_time_nothing_is_begun_and_nothing_is_lost() -> None:
@@ -471,16 +485,18 @@ def test_no_event_is_asked_for_more_often_than_allowed(
         Record,
         attempts=st.integers(0, 9),
         newest=st.integers(NOW - 5, NOW + 5),
+        asked_at=st.integers(NOW - 125, NOW - 115),
         due_at=st.integers(NOW - 5, NOW + 5),
         delivered=st.booleans(),
         given_up=st.booleans(),
     )
 )
 def test_the_judgement(record: Record) -> None:
-    verdict = judge(record, Entry(2, "g", NOW, redelivery=False, status_code=503), NOW)
+    verdict = judge(record, Entry(2, "g", NOW, redelivery=False, status_code=503), NOW, NOW - SETTLE_SECONDS)
     if verdict is Verdict.REQUEST:
         assert record.attempts < MAX_ATTEMPTS
         assert record.due_at <= NOW
+        assert record.asked_at < NOW - SETTLE_SECONDS
         assert not record.delivered
         assert not record.given_up
     if verdict is Verdict.GIVE_UP:
