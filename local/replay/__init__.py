@@ -1,0 +1,1 @@
+"""`make replay`: shows the operator what is dead, and starts it again."""
