@@ -1,32 +1,34 @@
-"""GitHub, seen from one job: its repository, its pull request, its head SHA.
-
-PyGithub does the talking. Here is what it leaves open: every call is bounded in time and attempts, and every failure
-becomes one of our errors, without a word of what GitHub or the pull request's author wrote.
-"""
+"""GitHub, seen from one job: its repository, its pull request, its head SHA."""
 
 from __future__ import annotations
 
-import json
-import re
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import requests.adapters
-from github import Auth, Github
-from github.GithubException import BadAttributeException, GithubException, RateLimitExceededException
-from urllib3 import Retry
-from urllib3.exceptions import HTTPError
+from github import Auth
 
 from processor.diff import ChangedFile
-from processor.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
+from processor.errors import CredentialInvalid, GitHubRefused
+from processor.github_access import (
+    PAGE,
+    RETRY,
+    TIMEOUT_SECONDS,
+    USER_AGENT,
+    answer_error,
+    authentication,
+    sign_in,
+    translated,
+)
 from processor.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from github import Github
     from github.File import File
     from github.PullRequest import PullRequest
 
@@ -45,25 +47,8 @@ MAX_STATUSES = 300
 MAX_DESCRIPTION = 140
 """Characters of a commit status description: GitHub answers 422 to more."""
 
-_PAGE = 100
-_TIMEOUT_SECONDS = 10
 _DOWNLOAD_TIMEOUT_SECONDS = (5.0, 30.0)
 """To connect, and to wait for further bytes: codeload packs large repositories while it sends them."""
-
-_USER_AGENT = "pullback"
-_RETRY = Retry(
-    total=2,
-    # After a failed connection any request is repeated; after a lost answer only one that changes nothing.
-    allowed_methods=("GET",),
-    # 202: PyGithub would ask again every 2 s, without end.
-    status_forcelist=(202, 500, 502, 503, 504),
-    backoff_factor=0.5,
-    backoff_jitter=0.5,
-    backoff_max=5,
-    # GitHub's Retry-After may be an hour. The state machine waits more cheaply.
-    respect_retry_after_header=False,
-)
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def connect(
@@ -71,7 +56,7 @@ def connect(
     credential: str,
     api_url: str,
     *,
-    timeout: int = _TIMEOUT_SECONDS,
+    timeout: int = TIMEOUT_SECONDS,
     download_timeout: tuple[float, float] = _DOWNLOAD_TIMEOUT_SECONDS,
 ) -> PullRequestClient:
     """The client for a job.
@@ -88,22 +73,13 @@ def connect(
         CredentialInvalid: the credential has neither form, or is an App's and the job has no installation.
         GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
     """
-    auth = _authentication(job, credential)
-    github = Github(
-        auth=auth,
-        base_url=api_url.rstrip("/"),
-        timeout=timeout,
-        per_page=_PAGE,
-        retry=_RETRY,
-        # Two writes a job, and at most some thirty reads: nothing to slow down.
-        seconds_between_requests=None,
-        seconds_between_writes=None,
-        user_agent=_USER_AGENT,
-        lazy=True,
-    )
-    if isinstance(auth, Auth.AppInstallationAuth):
-        with _translated("POST /app/installations/{installation_id}/access_tokens"):
-            _ = auth.token
+    auth: Auth.Auth = authentication(credential)
+    if isinstance(auth, Auth.AppAuth):
+        if job.installation is None:
+            raise CredentialInvalid("the GitHub credential is an App's, but the delivery names no installation")
+        auth = auth.get_installation_auth(job.installation.id)
+    # Two writes a job, and at most some thirty reads: nothing to slow down.
+    github = sign_in(auth, api_url, timeout=timeout)
     return PullRequestClient(job, github, download_timeout)
 
 
@@ -125,23 +101,23 @@ class PullRequestClient:
 
     def head_sha(self) -> str:
         """The pull request's head right now."""
-        with _translated("GET /repos/{owner}/{repo}/pulls/{number}"):
+        with translated("GET /repos/{owner}/{repo}/pulls/{number}"):
             return _known(self._pull_request().head.sha, str)
 
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
-        with _translated("GET /repos/{owner}/{repo}/pulls/{number}"):
+        with translated("GET /repos/{owner}/{repo}/pulls/{number}"):
             return _known(self._pull_request().changed_files, int)
 
     def files(self) -> Iterator[ChangedFile]:
         """The changed files, page by page, and no more than MAX_FILES."""
         pages = self._pull_request().get_files()
         # By number, not by link: bounded, and no page stays in memory.
-        for number in range(MAX_FILES // _PAGE):
-            with _translated("GET /repos/{owner}/{repo}/pulls/{number}/files"):
+        for number in range(MAX_FILES // PAGE):
+            with translated("GET /repos/{owner}/{repo}/pulls/{number}/files"):
                 page = [_changed_file(file) for file in pages.get_page(number)]
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < PAGE:
                 return
 
     def set_status(self, state: State, description: str, target_url: str | None = None) -> None:
@@ -152,7 +128,7 @@ class PullRequestClient:
             description: one line; cut, and without control characters.
             target_url: where the details are.
         """
-        with _translated("POST /repos/{owner}/{repo}/statuses/{sha}"):
+        with translated("POST /repos/{owner}/{repo}/statuses/{sha}"):
             self._repository.get_commit(self._sha).create_status(
                 state,
                 description=_described(description),
@@ -162,7 +138,7 @@ class PullRequestClient:
 
     def shows(self, state: State, description: str, target_url: str | None = None) -> bool:
         """Whether the action's newest commit status on the job's head SHA is exactly this one."""
-        with _translated("GET /repos/{owner}/{repo}/statuses/{sha}"):
+        with translated("GET /repos/{owner}/{repo}/statuses/{sha}"):
             # Newest first, those of other contexts among them.
             statuses = islice(self._repository.get_commit(self._sha).get_statuses(), MAX_STATUSES)
             shown = next((one for one in statuses if one.context == self._context), None)
@@ -180,16 +156,16 @@ class PullRequestClient:
 
         Reading raises GitHubUnavailable when the stream breaks.
         """
-        with _translated("GET /repos/{owner}/{repo}/tarball/{ref}"):
+        with translated("GET /repos/{owner}/{repo}/tarball/{ref}"):
             link = self._repository.get_archive_link("tarball", self._sha)
         if urlsplit(link).scheme != urlsplit(self._repository.requester.base_url).scheme:
             raise GitHubRefused("GET archive: redirected to another scheme")
         # The link holds a key of its own for private repositories, and urllib3 logs the links of broken connections
         # that it retries: only answers are retried here.
-        retry = _RETRY.new(connect=0, read=0, other=0)
+        retry = RETRY.new(connect=0, read=0, other=0)
         with requests.Session() as session:
             session.mount(link, requests.adapters.HTTPAdapter(max_retries=retry))
-            with _translated("GET archive"):
+            with translated("GET archive"):
                 response = session.get(
                     link,
                     stream=True,
@@ -197,12 +173,12 @@ class PullRequestClient:
                     # The API's credential belongs to the API's host, and the link needs none. Without this, requests
                     # would also look into a .netrc.
                     auth=lambda request: request,
-                    headers={"Accept-Encoding": "identity", "User-Agent": _USER_AGENT},
+                    headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
                     allow_redirects=False,
                 )
             with response:
                 if response.status_code != requests.codes.ok:
-                    raise _error("GET archive", response.status_code, response.headers)
+                    raise answer_error("GET archive", response.status_code, response.headers)
                 yield _Download(response)
 
     def _pull_request(self) -> PullRequest:
@@ -217,72 +193,10 @@ class _Download:
         self._raw = response.raw
 
     def read(self, size: int, /) -> bytes:
-        with _translated("GET archive"):
+        with translated("GET archive"):
             # What has arrived, so that a slow sender cannot keep the reader from its checkpoints.
             data: bytes = self._raw.read1(size, decode_content=False)
             return data
-
-
-def _authentication(job: Job, credential: str) -> Auth.Auth:
-    credential = credential.strip()
-    fields: Any = {"token": credential}
-    if credential.startswith("{"):
-        try:
-            fields = json.loads(credential)
-        except ValueError:
-            raise CredentialInvalid("the GitHub credential is not JSON") from None
-    if "app_id" in fields:
-        return _installation_authentication(job, fields)
-    token = fields.get("token")
-    # Checked here, because the HTTP client's complaint about a header would quote it.
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise CredentialInvalid("the GitHub credential holds neither a token nor an App's id and private key")
-    return Auth.Token(token)
-
-
-def _installation_authentication(job: Job, fields: dict[str, Any]) -> Auth.Auth:
-    if job.installation is None:
-        raise CredentialInvalid("the GitHub credential is an App's, but the delivery names no installation")
-    try:
-        app = Auth.AppAuth(str(fields["app_id"]), str(fields["private_key"]))
-        # Signing shows whether the key is one.
-        app.create_jwt()
-    except Exception:  # noqa: BLE001 - whatever the key's parsers raise may quote the key
-        raise CredentialInvalid("the GitHub App's private key cannot be used") from None
-    return app.get_installation_auth(job.installation.id)
-
-
-@contextmanager
-def _translated(call: str) -> Iterator[None]:
-    """Turns what PyGithub and requests raise into our errors. ``call``: method and path template, for the message."""
-    try:
-        yield
-    except WorkError:
-        raise
-    except RateLimitExceededException:
-        raise GitHubRateLimited(f"{call}: rate limit") from None
-    except GithubException as error:
-        raise _error(call, error.status, error.headers or {}) from None
-    except (requests.RequestException, HTTPError) as error:
-        raise GitHubUnavailable(f"{call}: {type(error).__name__}") from None
-    except (RuntimeError, AssertionError):
-        # PyGithub's words for a redirect to another host or scheme. It does not follow it.
-        raise GitHubRefused(f"{call}: redirected elsewhere") from None
-    except (BadAttributeException, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-        # What PyGithub and its callers raise at a body that is cut, no JSON, or of another shape.
-        raise GitHubUnavailable(f"{call}: the answer is broken ({type(error).__name__})") from None
-
-
-def _error(call: str, status: int, headers: Mapping[str, str]) -> WorkError:
-    message = f"{call}: {status}"
-    names = {name.lower(): value for name, value in headers.items()}
-    exhausted = "retry-after" in names or names.get("x-ratelimit-remaining") == "0"
-    if status == 429 or (status == 403 and exhausted):
-        return GitHubRateLimited(message)
-    # PyGithub has errors without a status, or with one below 400, for answers that it does not understand.
-    if 300 <= status < 500:
-        return GitHubRefused(message)
-    return GitHubUnavailable(message)
 
 
 def _changed_file(file: File) -> ChangedFile:

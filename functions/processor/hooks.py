@@ -1,25 +1,27 @@
 """A webhook's deliveries at GitHub: what came of them, and asking for one again.
 
-PyGithub does the talking, under the same bounds as in ``processor.github``. It can list a repository hook's deliveries,
+PyGithub does the talking, under the bounds of ``processor.github_access``. It can list a repository hook's deliveries,
 but not redeliver them, and knows nothing of an App's; so its requester is used, and answers are read here.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
-from github import Auth, Github
+from github import Auth
 from github.GithubException import GithubException
 
 from processor.errors import CredentialInvalid, GitHubRefused
-from processor.github import _PAGE, _RETRY, _TOKEN, _USER_AGENT, _translated
+from processor.github_access import PAGE, TIMEOUT_SECONDS, authentication, sign_in, translated
 from shared.job import DELIVERY_ID_PATTERN, FULL_NAME_PATTERN
+
+if TYPE_CHECKING:
+    from github import Github
 
 APP = "app"
 """The name of a GitHub App's hook, of which there is only one."""
@@ -27,7 +29,6 @@ APP = "app"
 SECONDS_BETWEEN_WRITES = 1.0
 """GitHub asks for a pause of one second between writes: docs.github.com, "Best practices for using the REST API"."""
 
-_TIMEOUT_SECONDS = 10
 # GitHub's answers to a page's cursor that it does not know, or not any longer.
 _CURSOR_REFUSED = {400, 404, 422}
 
@@ -135,12 +136,12 @@ class HookDeliveries:
             CursorLost: see there.
         """
         call = f"GET {self._hook.template}"
-        with _translated(call):
+        with translated(call):
             try:
                 headers, body = self._requester.requestJsonAndCheck(
                     "GET",
                     self._hook.path,
-                    parameters={"per_page": str(_PAGE)} | ({"cursor": cursor} if cursor else {}),
+                    parameters={"per_page": str(PAGE)} | ({"cursor": cursor} if cursor else {}),
                 )
             except GithubException as error:
                 if cursor and error.status in _CURSOR_REFUSED:
@@ -150,7 +151,7 @@ class HookDeliveries:
 
     def redeliver(self, entry: Entry) -> None:
         """Asks GitHub to deliver the entry's event again. GitHub does so a little later, as a new entry."""
-        with _translated(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
+        with translated(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
             self._requester.requestJsonAndCheck("POST", f"{self._hook.path}/{entry.id}/attempts")
 
 
@@ -159,7 +160,7 @@ def connect(
     credential: str,
     api_url: str,
     *,
-    timeout: int = _TIMEOUT_SECONDS,
+    timeout: int = TIMEOUT_SECONDS,
     seconds_between_writes: float | None = SECONDS_BETWEEN_WRITES,
 ) -> HookDeliveries:
     """The deliveries of a hook.
@@ -178,53 +179,16 @@ def connect(
         GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
     """
 
-    def signed_in(auth: Auth.Auth) -> Github:
-        return Github(
-            auth=auth,
-            base_url=api_url.rstrip("/"),
-            timeout=timeout,
-            retry=_RETRY,
-            seconds_between_requests=None,
-            seconds_between_writes=seconds_between_writes,
-            user_agent=_USER_AGENT,
-            lazy=True,
-        )
-
-    auth = _authentication(credential)
-    github = signed_in(auth)
+    auth = authentication(credential)
+    github = sign_in(auth, api_url, timeout=timeout, seconds_between_writes=seconds_between_writes)
     if isinstance(auth, Auth.AppAuth) and hook.repository is not None:
-        with _translated("GET /repos/{owner}/{repo}/installation"):
+        with translated("GET /repos/{owner}/{repo}/installation"):
             _, body = github.requester.requestJsonAndCheck("GET", f"/repos/{hook.repository}/installation")
             installation = auth.get_installation_auth(_integer(body["id"]))
-        github = signed_in(installation)
-        with _translated("POST /app/installations/{installation_id}/access_tokens"):
-            _ = installation.token
+        github = sign_in(installation, api_url, timeout=timeout, seconds_between_writes=seconds_between_writes)
     elif hook.repository is None and not isinstance(auth, Auth.AppAuth):
         raise CredentialInvalid("an App's hook needs the App's id and private key; the GitHub credential is a token")
     return HookDeliveries(hook, github)
-
-
-def _authentication(credential: str) -> Auth.AppAuth | Auth.Token:
-    credential = credential.strip()
-    fields: Any = {"token": credential}
-    if credential.startswith("{"):
-        try:
-            fields = json.loads(credential)
-        except ValueError:
-            raise CredentialInvalid("the GitHub credential is not JSON") from None
-    if "app_id" in fields:
-        try:
-            app = Auth.AppAuth(str(fields["app_id"]), str(fields["private_key"]))
-            # Signing shows whether the key is one.
-            app.create_jwt()
-        except Exception:  # noqa: BLE001 - whatever the key's parsers raise may quote the key
-            raise CredentialInvalid("the GitHub App's private key cannot be used") from None
-        return app
-    token = fields.get("token")
-    # Checked here, because the HTTP client's complaint about a header would quote it.
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise CredentialInvalid("the GitHub credential holds neither a token nor an App's id and private key")
-    return Auth.Token(token)
 
 
 def _entry(body: Any) -> Entry:

@@ -259,3 +259,36 @@ def test_an_archived_event_is_replayed_and_does_what_is_left_to_do(
     replay()
     eventually(lambda: metrics(deployed, "replay", "ReplayRefused") == refused + 1)
     assert deployed.states(pull_request.head_sha) == ["pending", "error", "pending", "success"]
+
+
+def test_a_delivery_that_the_webhook_missed_is_swept_up(
+    deployed: Deployed, pull_request: PullRequest, eventually: Any
+) -> None:
+    info, github = deployed.stack.info, deployed.github
+    delivery_id = str(uuid.uuid4())
+    # Nobody listens there. Old enough that GitHub itself has done with it.
+    github.set_hook("http://127.0.0.1:9", info.webhook_secret)
+    missed = github.deliver(deployed.body("synchronize", pull_request), guid=delivery_id, ago=600)
+    assert missed["status"] == "failed to connect to host"
+    github.set_hook(info.webhook_url, info.webhook_secret)
+
+    assert swept(deployed)["requested"] >= 1
+
+    redelivered = [one for one in github.deliveries() if one["guid"] == delivery_id and one["redelivery"]]
+    assert [one["status_code"] for one in redelivered] == [202]
+    assert ended(deployed, eventually, deployed.execution_arn(delivery_id))["status"] == "SUCCEEDED"
+    assert deployed.states(pull_request.head_sha) == ["pending", "success"]
+    # What was delivered is not asked for again.
+    swept(deployed)
+    assert len([one for one in github.deliveries() if one["guid"] == delivery_id]) == 2
+
+
+def swept(deployed: Deployed) -> dict[str, int]:
+    """Runs the sweeper as its schedule does; returns what it says it did."""
+    client = deployed.client("lambda")
+    (name,) = [one["FunctionName"] for one in client.list_functions()["Functions"] if "Sweeper" in one["FunctionName"]]
+    event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": "2026-11-24T07:00:00Z"}
+    answer = client.invoke(FunctionName=name, Qualifier="live", Payload=json.dumps(event).encode())
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    counts: dict[str, int] = json.loads(answer["Payload"].read())
+    return counts

@@ -130,7 +130,7 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     "SweeperFunctionRole": TRACES
     | CREDENTIAL
     | logger("Sweeper")
-    | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "PutItem", "UpdateItem")},
+    | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "UpdateItem")},
     "StateMachineRole": TRACES
     | {("lambda:InvokeFunction", "ref:TaskFunctionAliaslive")}
     | {("xray:GetSamplingRules", "*"), ("xray:GetSamplingTargets", "*")}

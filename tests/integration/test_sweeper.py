@@ -207,7 +207,6 @@ def test_what_the_webhook_missed_is_delivered_when_it_is_up_again(
     assert "SweepGivenUp" not in counted
     assert "SweepFailed" not in counted
     assert guids[0] in output
-    assert str(EVENT["time"]) in output
     assert "canary" not in output
 
 
@@ -344,7 +343,7 @@ def test_a_killed_run_frees_its_hook_when_its_time_is_over(
 def test_bounds_are_met_and_the_next_run_goes_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     guids = stage.fail_to_deliver(9)
     stage.webhook.up()
-    monkeypatch.setattr(hooks, "_PAGE", 2)
+    monkeypatch.setattr(hooks, "PAGE", 2)
     monkeypatch.setattr(stage.sweeper, "BOUNDS", Bounds(pages=2, redeliveries=3))
     runs = []
     for _ in range(20):
@@ -363,7 +362,7 @@ def test_github_failing_in_between_moves_nothing(
 ) -> None:
     stage.fail_to_deliver(4)
     stage.webhook.up()
-    monkeypatch.setattr(hooks, "_PAGE", 2)
+    monkeypatch.setattr(hooks, "PAGE", 2)
     page = HookDeliveries.page
 
     def failing(self: HookDeliveries, cursor: str | None) -> Any:
