@@ -36,8 +36,6 @@ telemetry = Telemetry("webhook")
 triggers = Triggers.load()
 secret = WebhookSecret(_secret_name, client("secretsmanager"))
 executions = Executions(_state_machine_arn, client("stepfunctions"))
-# One attempt: it is asked after Step Functions has used up its time, and GitHub waits 10 s for the answer.
-sqs = client("sqs", attempts=1)
 
 _COUNTED_AS = {
     "started": Metric.DELIVERY_STARTED,
@@ -123,6 +121,9 @@ def queued(job: Job, outage: ExecutionsUnavailable) -> dict[str, Any]:
     Raises:
         ExecutionsUnavailable: the outage, when the queue is away as well.
     """
+    # Made when it is needed, which is hardly ever. One attempt: Step Functions has used up its time already, and GitHub
+    # waits 10 s for the answer.
+    sqs = client("sqs", attempts=1)
     header = trace_header()
     attributes = {"AWSTraceHeader": {"DataType": "String", "StringValue": header}} if header else {}
     try:
