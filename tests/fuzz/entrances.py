@@ -104,7 +104,9 @@ def load_handler(name: str, clients: dict[str, object], **environ: str) -> Any:
             module = importlib.import_module(name)
     finally:
         sys.modules.pop(name, None)
-        if previous is not None:
+        if previous is None:
+            vars(sys.modules[package]).pop(attribute, None)
+        else:
             sys.modules[name] = previous
             setattr(sys.modules[package], attribute, previous)
     log_to_current_stdout(module.telemetry)
