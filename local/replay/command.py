@@ -100,6 +100,8 @@ def _replay(stack: Operated, console: Console, options: ReplayOptions) -> int:
         interrupted = interrupted or not _follow(stack, console, outcomes, since, options.wait)
     except KeyboardInterrupt:
         sent = sum(1 for one in outcomes if one.state != "unsent")
+        # Below the terminal's ^C.
+        show.line(console, "")
         show.line(console, f"interrupted: {sent or 'nothing'} {'were' if sent > 1 else 'was'} replayed")
         return INTERRUPTED
     finally:

@@ -80,7 +80,7 @@ def show_forecasts(console: Console, items: Sequence[DeadItem], forecasts: Seque
     titles = {
         "starts": "would be started again, as the next attempt",
         "runs": "would be refused: runs already",
-        "succeeded": "would be refused: has succeeded already (and is then dead work no more)",
+        "succeeded": "would be refused: has succeeded already, and then leaves the dead work",
         "exhausted": f"would go to quarantine: all {ATTEMPT_LIMIT} attempts were made, and failed",
         "unreadable": "would go to quarantine: cannot be read",
     }
