@@ -55,7 +55,7 @@ fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook 
 	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)"
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
-	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure
+	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz
 	@$(BIN)/pytest tests/e2e
 
 test-unit: setup ## Unit tests: nothing outside the process

@@ -73,7 +73,7 @@ def main() -> int:
                 refuse_if_running(options.directory)
                 return chaos(options.directory, progress, options.only)
             case "replay":
-                from local.replay import replay
+                from local.replay.command import replay
 
                 return replay(options.directory, progress, ReplayOptions.of(options))
             case _:

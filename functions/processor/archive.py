@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 100 * 1024 * 1024
 """GitHub takes no larger file into a repository."""
 
+MAX_NAME_BYTES = 255
+"""Of one part of a path: file systems take no longer one, and the bundle is to be unpacked."""
+
 MAX_PATH_BYTES = 1024
 """A path that most systems can still open below some directory of their own (Linux: 4,096, macOS: 1,024)."""
 
@@ -227,6 +230,8 @@ def path_fault(path: str) -> str | None:
     parts = path.split("/")
     if not {"", ".", ".."}.isdisjoint(parts):
         return "path is not plain"
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        return "path is too long"
     if any(part.lower() == ".git" for part in parts):
         # Whoever unpacks the bundle over a repository would let it configure git.
         return "path is git's own"

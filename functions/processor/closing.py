@@ -7,11 +7,12 @@ may be dead. EventBridge reports it here, and the commit status is closed with t
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from processor.claim import Attempt, Claims
 from processor.credential import Credential
-from processor.errors import GitHubRefused
+from processor.errors import GitHubRefused, WorkError
 from processor.github import PullRequestClient, connect
 from processor.reporting import show, show_result
 from shared.aws import client
@@ -97,10 +98,16 @@ def close_status(
     claim = claims.take(dead.job, Attempt(f"closing {execution}", execution))
     if claim.phase == "reported":
         return False
-    if claim.result is not None:
-        # The work was done and only could not be shown.
-        show_result(github, claim, claim.result)
-        return True
-    show(github, claim, "error", f"not finished: {_REASONS.get(dead.status or '') or dead.error or 'failed'}")
-    claim.end("closed", pending_shown=False)
+    try:
+        if claim.result is not None:
+            # The work was done and only could not be shown.
+            show_result(github, claim, claim.result)
+        else:
+            show(github, claim, "error", f"not finished: {_REASONS.get(dead.status or '') or dead.error or 'failed'}")
+            claim.end("closed", pending_shown=False)
+    except WorkError:
+        # Other executions of the same work need not wait for this one.
+        with suppress(WorkError):
+            claim.end("released", pending_shown=claim.pending_shown)
+        raise
     return True

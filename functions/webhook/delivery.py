@@ -13,6 +13,8 @@ from shared.job import DELIVERY_ID_PATTERN
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+EVENT_NAME = re.compile(r"[a-z0-9_]{1,64}")
+
 
 class Rejected(Exception):
     """The delivery cannot be accepted.
@@ -71,11 +73,25 @@ class Delivery:
         Raises:
             Rejected: a header is missing or malformed.
         """
-        if not self.event:
-            raise Rejected(400, "invalid", "the header is missing", "x-github-event")
+        if not self.event or not EVENT_NAME.fullmatch(self.event):
+            raise Rejected(400, "invalid", "the header is missing or is not an event's name", "x-github-event")
         if not self.id or not re.fullmatch(DELIVERY_ID_PATTERN, self.id):
             raise Rejected(400, "invalid", "the header is missing or is not a delivery id", "x-github-delivery")
         return self.id, self.event
+
+
+def require_api_gateway(request: APIGatewayProxyEvent) -> None:
+    """Raises Rejected unless headers and body have the types that API Gateway gives them.
+
+    Whoever may invoke the function may send others.
+    """
+    headers, body = request.get("headers"), request.get("body")
+    if (
+        not isinstance(body, str | None)
+        or not isinstance(headers, dict | None)
+        or not all(isinstance(value, str) for value in (headers or {}).values())
+    ):
+        raise Rejected(400, "invalid", "the event is not API Gateway's")
 
 
 def _body(request: APIGatewayProxyEvent, max_body_bytes: int) -> bytes:

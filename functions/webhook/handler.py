@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws import client, error_code
 from shared.settings import Settings
 from shared.telemetry import Metric, Telemetry, trace_header
-from webhook.delivery import Delivery, Rejected
+from webhook.delivery import Delivery, Rejected, require_api_gateway
 from webhook.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
 from webhook.projection import decode, payload_action, project
 from webhook.secret import SecretUnavailable, WebhookSecret
@@ -50,6 +50,7 @@ def lambda_handler(event: APIGatewayProxyEvent, context: LambdaContext) -> dict[
     """Answers one delivery; README.md lists the answers."""
     telemetry.count(Metric.DELIVERY_RECEIVED)
     try:
+        require_api_gateway(event)
         telemetry.bind_delivery(event.headers.get("x-github-delivery"))
         return receive(Delivery.read(event, max_body_bytes=MAX_BODY_BYTES))
     except Rejected as rejected:

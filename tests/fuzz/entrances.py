@@ -225,7 +225,9 @@ def _answered(
 ) -> tuple[dict[str, Any], aws.StepFunctions, aws.Queues]:
     handler = webhook_handler()
     machine, queues = aws.StepFunctions(mood=mood, existing=existing), aws.Queues(mood=queue_mood)
-    handler.executions._stepfunctions, handler.sqs = machine, queues
+    handler.executions._stepfunctions = machine
+    # Made when Step Functions is away: by the name that the handler knows.
+    handler.client = lambda service, **_: {"sqs": queues}[service]
     with watched() as output:
         answer = handler.lambda_handler(event, LambdaContext())
     check_log(output, SECRET, PREVIOUS_SECRET)

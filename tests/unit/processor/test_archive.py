@@ -391,7 +391,8 @@ def members(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def resolve(path: str, links: dict[str, str], depth: int = 0) -> Iterator[str]:
-    """The physical places that opening a path passes through, in a tree with these links."""
+    """The physical places that opening a path passes through, in a tree with these links; so many deep that every way
+    out of the tree that has one more turn has been seen with one less."""
     place: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -399,7 +400,7 @@ def resolve(path: str, links: dict[str, str], depth: int = 0) -> Iterator[str]:
             place.pop()
         elif part not in ("", "."):
             place.append(part)
-            if (target := links.get("/".join(place))) is not None and depth < 20:
+            if (target := links.get("/".join(place))) is not None and depth < 8:
                 where = "/".join([*place[:-1], target])
                 *_, last = resolve(where, links, depth + 1)
                 place = last.split("/") if last else []
