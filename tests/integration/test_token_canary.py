@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from aws_lambda_powertools import Tracer
+from aws_xray_sdk import global_sdk_config
 from aws_xray_sdk.core import xray_recorder
 from botocore.exceptions import ClientError, EndpointConnectionError
 
@@ -85,12 +87,17 @@ def aws_error(code: str, message: str = QUOTING) -> ClientError:
 def segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     recorder = Recorder()
     monkeypatch.setattr(xray_recorder, "_emitter", recorder)
-    # As in Lambda: a Tracer does nothing elsewhere.
+    # As in Lambda: a Tracer does nothing elsewhere, and once one has done nothing, none does anything.
     monkeypatch.setenv("LAMBDA_TASK_ROOT", "/var/task")
     monkeypatch.setenv("POWERTOOLS_TRACE_DISABLED", "false")
+    was_enabled = global_sdk_config.sdk_enabled()
+    global_sdk_config.set_sdk_enabled(True)
+    Tracer._reset_config()  # type: ignore[no-untyped-call]
     xray_recorder.configure(sampling=False, context_missing="IGNORE_ERROR")
     yield recorder.segments
     xray_recorder.clear_trace_entities()
+    Tracer._reset_config()  # type: ignore[no-untyped-call]
+    global_sdk_config.set_sdk_enabled(was_enabled)
 
 
 def test_the_token_is_nowhere_but_as_a_fingerprint(  # noqa: C901 - one way after the other
