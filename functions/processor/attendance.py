@@ -84,6 +84,14 @@ class Attendance:
         """Renews this claim with every heartbeat from now on; None for none."""
         self._claim = claim
 
+    def confirm(self) -> None:
+        """Raises TaskClosed or WorkInProgress unless this attempt is still the one that is waited for.
+
+        Asks at once, with a heartbeat: the answer before the last one may be half a minute old.
+        """
+        if self._callback is not None and not self._beat(self._callback):
+            self.checkpoint()
+
     def checkpoint(self) -> None:
         """Raises DeadlineExceeded, TaskClosed or WorkInProgress when the work has to stop."""
         if self._stop_reason is None and self._time_left() <= 0:

@@ -28,7 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.errors import GitHubUnavailable, WorkInProgress, WorkRecordUnavailable
 from processor.work import Result
-from shared.aws import error_code
+from shared.aws import CONDITION_FAILED, error_code
 from shared.idempotency import EXPIRES_AFTER_SECONDS
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ LEASE_SECONDS = 180
 """A holder that did not renew for so long is dead: the state's HeartbeatSeconds, because a claim is renewed with each
 heartbeat that Step Functions accepted."""
 
-WRITE_SECONDS = 45
-"""Longest time that one write to GitHub can be under way: three connections of 10 s, an answer of 10 s, the pauses."""
+WRITE_SECONDS = 60
+"""Longest time from announcing one write to GitHub until it is over: the announcement itself, three connections of
+10 s, an answer of 10 s, and the pauses between them."""
 
 Phase = Literal["working", "decided", "reported", "released", "closed"]
 
 _CONFLICT_ATTEMPTS = 3
-CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 class StoredResult(Result):
@@ -76,6 +76,7 @@ class Record:
 
     phase: Phase
     owner: str
+    """Tells a person who holds the work; the claim's own id decides."""
     execution: str | None
     claim: str
     revision: int
@@ -105,13 +106,16 @@ class Record:
 
         A later attempt of the same execution may take it at once: the state machine makes one only when the token of
         the one before is dead. Anybody else waits until the holder has let go or its lease has run out.
+
+        The other way round where an execution was closed: an attempt of it that still runs does not know yet, and may
+        not open again what nobody will close. Later it can only be one that was redriven.
         """
         if self.phase == "reported" or self.writing_until > now:
             return False
-        if self.phase in ("released", "closed"):
-            return True
-        is_successor = self.execution is not None and self.execution == attempt.execution
-        return is_successor or self.owner == attempt.owner or self.lease_until <= now
+        is_same = self.execution is not None and self.execution == attempt.execution
+        if self.phase == "closed":
+            return not is_same or self.lease_until <= now
+        return self.phase == "released" or is_same or self.lease_until <= now
 
 
 def record_key(job: Job) -> str:
@@ -287,12 +291,13 @@ class Claim:
         """Says that no write is under way, before a longer time without one."""
         self._update(["writing_until = :over"], {":over": {"N": "0"}})
 
-    def decide(self, result: Result, duration_ms: int) -> None:
+    def decide(self, result: Result, duration_ms: int) -> StoredResult:
         """Stores the result, before it is shown: whoever takes over from here shows the same one."""
         stored = StoredResult(**result.model_dump(), duration_ms=duration_ms)
         values = {":result": {"S": stored.model_dump_json()}, ":phase": {"S": "decided"}}
         self._update(["#result = :result", "phase = :phase"], values)
         self.result, self.phase = stored, "decided"
+        return stored
 
     def end(self, phase: Literal["reported", "released", "closed"], *, pending_shown: bool) -> None:
         """Lets go.

@@ -40,6 +40,9 @@ claims = Claims(_table, client("dynamodb"))
 credential = Credential(_credential_name, client("secretsmanager"))
 consumer = QueueConsumer(client("sqs"), _quarantine, telemetry)
 
+GONE = {404, 410, 422}
+"""GitHub's answers when repository or commit are not there: they will not come back."""
+
 _REASONS = {"TIMED_OUT": "timed out", "ABORTED": "aborted"}
 
 
@@ -60,10 +63,13 @@ def close(record: SQSRecord) -> None:
     telemetry.bind(dead.job, execution=dead.execution)
     if dead.execution is None or dead.status not in ("FAILED", "TIMED_OUT", "ABORTED"):
         raise PoisonMessage("no event of an execution that ended without success")
-    github = connect(dead.job, credential.read(), GITHUB_API_URL)
     try:
+        github = connect(dead.job, credential.read(), GITHUB_API_URL)
         is_closed = close_status(dead, dead.execution, claims, github)
     except GitHubRefused as refusal:
+        if refusal.status not in GONE:
+            # A credential that is being rotated, a permission that is being mended: the queue waits for hours.
+            raise
         raise PoisonMessage(f"GitHub refuses the status: {refusal}") from None
     if is_closed:
         telemetry.count(Metric.STATUS_CLOSED)

@@ -43,7 +43,16 @@ class GitHubRateLimited(WorkError):
 
 
 class GitHubRefused(WorkError):
-    """GitHub answered 4xx: credential, permission, or the pull request is gone. Another attempt answers the same."""
+    """GitHub answered 4xx: credential, permission, or the pull request is gone. Another attempt answers the same.
+
+    Args:
+        message: which call.
+        status: the answer's, where there was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class CredentialUnavailable(WorkError):

@@ -142,5 +142,5 @@ def answer_error(call: str, status: int, headers: Mapping[str, str]) -> WorkErro
         return GitHubRateLimited(message)
     # PyGithub has errors without a status, or with one below 400, for answers that it does not understand.
     if 300 <= status < 500:
-        return GitHubRefused(message)
+        return GitHubRefused(message, status)
     return GitHubUnavailable(message)

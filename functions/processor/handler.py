@@ -160,7 +160,8 @@ def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
             RunningWork(github, artifacts, attendance.checkpoint),
             action,
             claim,
-            lambda: round((time.monotonic() - started) * 1000),
+            confirm=attendance.confirm,
+            elapsed_ms=lambda: round((time.monotonic() - started) * 1000),
         )
     finally:
         attendance.keep(None)

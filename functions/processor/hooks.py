@@ -29,6 +29,9 @@ APP = "app"
 SECONDS_BETWEEN_WRITES = 1.0
 """GitHub asks for a pause of one second between writes: docs.github.com, "Best practices for using the REST API"."""
 
+FINAL_ANSWERS = frozenset({400, 409, 413, 415})
+"""What the webhook answers to a delivery that it will never take: README.md lists its answers."""
+
 # GitHub's answers to a page's cursor that it does not know, or not any longer.
 _CURSOR_REFUSED = {400, 404, 422}
 
@@ -102,10 +105,11 @@ class Entry:
     def worth_repeating(self) -> bool:
         """Whether it failed in a way that another attempt may cure.
 
-        No answer (GitHub then shows 502, 504 or nothing), 5xx, and the two 4xx that mean "later". Any other 4xx is the
-        webhook's final answer: it would be the same again.
+        The webhook's final answers are left alone: they would be the same again. Everything else may pass: no answer
+        (GitHub then shows 502, 504 or nothing), 5xx, 429, but also 403, which is a firewall's in front of the webhook,
+        and 401, while a secret is being put right.
         """
-        return self.status_code == 0 or self.status_code >= 500 or self.status_code in (408, 429)
+        return not self.succeeded and self.status_code not in FINAL_ANSWERS
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,27 @@ if TYPE_CHECKING:
 RESULT_MAX_BYTES = 64 * 1024
 """Far below Step Functions' 256 KiB: the result is also stored in the table, twice, and shown."""
 
-_STATES: dict[Conclusion, State] = {"success": "success", "neutral": "success", "failure": "failure"}
+HEAD_SETTLES_SECONDS = 3.0
+"""Time that GitHub's API gets to show a push that its webhook has told of."""
+
+_STATES: dict[Conclusion, State] = {
+    "success": "success",
+    "neutral": "success",
+    "failure": "failure",
+    "cancelled": "error",
+}
 
 
-def carry_out(job: Job, work: Work, action: Action, claim: Claim, elapsed_ms: Callable[[], int]) -> StoredResult:
+def carry_out(
+    job: Job,
+    work: Work,
+    action: Action,
+    claim: Claim,
+    *,
+    confirm: Callable[[], None],
+    elapsed_ms: Callable[[], int],
+    sleep: Callable[[float], None] = time.sleep,
+) -> StoredResult:
     """The result of the job's work: done and shown now, or found as an earlier attempt left it.
 
     Work for a SHA that is not the pull request's head is superseded: it concludes ``cancelled``, and is not kept,
@@ -37,7 +55,10 @@ def carry_out(job: Job, work: Work, action: Action, claim: Claim, elapsed_ms: Ca
         work: its running work.
         action: what to do.
         claim: the claim to the work; it has ended when this returns or raises.
+        confirm: raises when nobody waits for this attempt any more. Asked before anything is written: whoever ended
+            the execution since then finds this claim and takes it over.
         elapsed_ms: milliseconds since the attempt began.
+        sleep: waits so many seconds.
 
     Raises:
         WorkInProgress: somebody else has taken the work over.
@@ -47,33 +68,46 @@ def carry_out(job: Job, work: Work, action: Action, claim: Claim, elapsed_ms: Ca
     if claim.phase == "reported" and claim.result is not None:
         return claim.result
     try:
-        return _carry_out(job, work, action, claim, elapsed_ms)
+        confirm()
+        if (newest := _head(job, work.github, sleep)) != job.pull_request.head.sha:
+            return _superseded(newest, work.github, claim, elapsed_ms())
+        if claim.result is None:
+            show(work.github, claim, "pending", action.PENDING)
+            claim.written()
+            result = _bounded(action.run(job, work))
+            work.checkpoint()
+            if (newest := work.github.head_sha()) != job.pull_request.head.sha:
+                return _superseded(newest, work.github, claim, elapsed_ms())
+            stored = claim.decide(result, elapsed_ms())
+        else:
+            stored = claim.result
+        work.checkpoint()
+        show_result(work.github, claim, stored)
     except BaseException:
         # If the record cannot be written now, its lease runs out.
         with suppress(WorkError):
             claim.end("released", pending_shown=claim.pending_shown)
         raise
+    return stored
 
 
-def _carry_out(job: Job, work: Work, action: Action, claim: Claim, elapsed_ms: Callable[[], int]) -> StoredResult:
-    newest = work.github.head_sha()
-    if newest == job.pull_request.head.sha and claim.result is None:
-        show(work.github, claim, "pending", action.PENDING)
-        claim.written()
-        result = _bounded(action.run(job, work))
-        work.checkpoint()
-        newest = work.github.head_sha()
-        if newest == job.pull_request.head.sha:
-            claim.decide(result, elapsed_ms())
-    if newest != job.pull_request.head.sha or claim.result is None:
-        superseded = Result(conclusion="cancelled", summary=f"superseded by {newest[:7]}")
-        if claim.pending_shown:
-            show(work.github, claim, "error", superseded.summary)
-        claim.end("released", pending_shown=False)
-        return StoredResult(**superseded.model_dump(), duration_ms=elapsed_ms())
-    work.checkpoint()
-    show_result(work.github, claim, claim.result)
-    return claim.result
+def _head(job: Job, github: PullRequestClient, sleep: Callable[[float], None]) -> str:
+    """The pull request's head. Asked twice unless it is the job's, because GitHub's API may lag behind its webhook, and
+    the newest push must not be taken for an old one."""
+    newest = github.head_sha()
+    if newest != job.pull_request.head.sha:
+        sleep(HEAD_SETTLES_SECONDS)
+        newest = github.head_sha()
+    return newest
+
+
+def _superseded(newest: str, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:
+    """Ends work for a SHA that is not the head any more; what is shown of it is closed."""
+    result = Result(conclusion="cancelled", summary=f"superseded by {newest[:7]}")
+    if claim.pending_shown:
+        show(github, claim, _STATES[result.conclusion], result.summary)
+    claim.end("released", pending_shown=False)
+    return StoredResult(**result.model_dump(), duration_ms=elapsed_ms)
 
 
 def show_result(github: PullRequestClient, claim: Claim, result: Result) -> None:

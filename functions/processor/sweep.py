@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from processor.errors import GitHubRateLimited
+from processor.errors import GitHubRateLimited, GitHubRefused
 from processor.hooks import CursorLost
 from shared.telemetry import Metric
 
@@ -32,12 +32,13 @@ MAX_PAGES = 10
 MAX_REDELIVERIES = 100
 """Redeliveries that one run asks for, for one hook."""
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 7
 """Redeliveries that are asked for, for one event."""
 
-PAUSES_SECONDS = (15 * 60, 60 * 60, 4 * 60 * 60, 12 * 60 * 60, 15 * 60)
+PAUSES_SECONDS = tuple(minutes * 60 for minutes in (15, 60, 240, 720, 1440, 1320, 15))
 """At least so long after the first, second, ... request for an event before the next one, and after the last one before
-it is given up: an outage that lasts for hours must not use up the attempts of everything that failed in it."""
+it is given up: an outage that lasts for a weekend must not use up the attempts of everything that failed in it.
+Together they are shorter than LOOK_BACK_SECONDS, so that nothing drops out of sight before it is given up."""
 
 SETTLE_SECONDS = 120
 """Deliveries younger than that are left to the next walk: they may be under way, or not be listed yet."""
@@ -296,6 +297,12 @@ class Sweep:
             except GitHubRateLimited:
                 self.ledger.unclaim(entry, record)
                 raise
+            except GitHubRefused as refusal:
+                # This one alone; those behind it must not wait for it.
+                self.telemetry.log.warning(
+                    "redelivery refused", hook=self.hook, delivery_id=entry.guid, reason=str(refusal)
+                )
+                return verdict
             self.tally.requested += 1
             self.telemetry.count(Metric.SWEEP_REDELIVERY_REQUESTED)
             self.telemetry.log.info(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from processor.sweep import Progress, Record, pause_after
-from shared.aws import error_code
+from shared.aws import CONDITION_FAILED, error_code
 from shared.idempotency import EXPIRES_AFTER_SECONDS
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
     from processor.hooks import Entry
-
-_CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 class SweepRecordUnavailable(Exception):
@@ -244,7 +242,7 @@ class TableLedger:
                     ReturnValues="ALL_NEW",
                 )
             except ClientError as error:
-                if error_code(error) == _CONDITION_FAILED:
+                if error_code(error) == CONDITION_FAILED:
                     return None
                 raise
         return answer["Attributes"]

@@ -29,6 +29,9 @@ ATTEMPTS = 2
 # belongs here because a token that Step Functions gave us cannot become valid later.
 TASK_OVER = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
+# DynamoDB's answer to a conditional write whose condition does not hold.
+CONDITION_FAILED = "ConditionalCheckFailedException"
+
 
 @cache
 def _session() -> boto3.session.Session:

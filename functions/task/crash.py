@@ -32,7 +32,10 @@ stepfunctions = client("stepfunctions")
 consumer = QueueConsumer(client("sqs"), _quarantine, telemetry)
 
 CRASHED = "ProcessorCrashed"
-"""The execution's error; Retry in the state machine matches it."""
+"""The execution's error when the processor died; Retry in the state machine matches it."""
+
+BUSY = "ProcessorBusy"
+"""The same when the event waited too long in Lambda's queue: nothing ran, so nothing can have died."""
 
 
 class CallbackUnavailable(Exception):
@@ -56,12 +59,12 @@ def report(record: SQSRecord) -> None:
     telemetry.bind(dead.job, execution=dead.execution, token=dead.token)
     if dead.token is None:
         raise PoisonMessage("the record has no task token")
+    error = BUSY if dead.error == "EventAgeExceeded" else CRASHED
+    cause = json.dumps({"error": error, "crash": dead.error})
     try:
-        stepfunctions.send_task_failure(
-            taskToken=dead.token, error=CRASHED, cause=json.dumps({"error": CRASHED, "crash": dead.error})
-        )
-    except (ClientError, BotoCoreError) as error:
-        code = error_code(error)
+        stepfunctions.send_task_failure(taskToken=dead.token, error=error, cause=cause)
+    except (ClientError, BotoCoreError) as refusal:
+        code = error_code(refusal)
         if code not in TASK_OVER:
             raise CallbackUnavailable(code) from None
         # Somebody ended the task already, or its heartbeat did: the message has nothing more to say.
@@ -69,4 +72,4 @@ def report(record: SQSRecord) -> None:
         telemetry.log.warning("task is closed already", reason=code)
         return
     telemetry.count(Metric.CRASH_REPORTED)
-    telemetry.log.error("processor died", crash=dead.error)
+    telemetry.log.error("processor died", error=error, crash=dead.error)

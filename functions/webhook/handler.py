@@ -35,7 +35,8 @@ settings.check()
 telemetry = Telemetry("webhook")
 triggers = Triggers.load()
 secret = WebhookSecret(_secret_name, client("secretsmanager"))
-executions = Executions(_state_machine_arn, client("stepfunctions"))
+# One attempt a call: GitHub waits 10 s for the answer, and what cannot be started now is kept in the queue.
+executions = Executions(_state_machine_arn, client("stepfunctions", attempts=1))
 
 _COUNTED_AS = {
     "started": Metric.DELIVERY_STARTED,
@@ -122,8 +123,7 @@ def queued(job: Job, outage: ExecutionsUnavailable) -> dict[str, Any]:
     Raises:
         ExecutionsUnavailable: the outage, when the queue is away as well.
     """
-    # Made when it is needed, which is hardly ever. One attempt: Step Functions has used up its time already, and GitHub
-    # waits 10 s for the answer.
+    # Made when it is needed, which is hardly ever.
     sqs = client("sqs", attempts=1)
     header = trace_header()
     attributes = {"AWSTraceHeader": {"DataType": "String", "StringValue": header}} if header else {}

@@ -348,8 +348,30 @@ def test_ended_executions_are_closed_and_kept_and_replayed_ones_are_replayed(res
     policy = resources["EventQueuesPolicy"]["Properties"]
     allowed = {f"att:{queue['Ref']}.Arn" for queue in policy["Queues"]}
     assert {target for names in targets.values() for target in names} <= allowed
+    for rule in rules.values():
+        # What EventBridge cannot deliver is kept as well.
+        assert {shown(one["DeadLetterConfig"]["Arn"]) for one in rule["Targets"]} == {"att:QuarantineQueue.Arn"}
+    assert "att:QuarantineQueue.Arn" in allowed
     (take, _) = policy["PolicyDocument"]["Statement"]
     assert take["Condition"]["ArnEquals"]["aws:SourceArn"] == [{"Fn::GetAtt": [name, "Arn"]} for name in sorted(rules)]
+
+
+def test_only_its_consumer_reads_the_queue_of_live_tokens(resources: dict[str, Any]) -> None:
+    read, _ = resources["CrashQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (read["Effect"], read["Principal"], read["Action"]) == ("Deny", "*", "sqs:ReceiveMessage")
+    assert read["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": {"Fn::GetAtt": ["CrashFunctionRole", "Arn"]}}}
+
+
+def test_nothing_takes_the_webhooks_concurrency_away(template: dict[str, Any], resources: dict[str, Any]) -> None:
+    for one in resources.values():
+        if one["Type"] == "AWS::Lambda::EventSourceMapping":
+            assert one["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 5}
+            assert one["Properties"]["BatchSize"] == 1
+    reserved = resources["WebhookFunction"]["Properties"]["ReservedConcurrentExecutions"]
+    assert reserved == {
+        "Fn::If": ["ReserveConcurrency", {"Ref": "WebhookReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
+    }
+    assert template["Parameters"]["WebhookReservedConcurrency"]["Default"] == 0
 
 
 def test_nothing_is_swept_unless_asked_for(template: dict[str, Any], resources: dict[str, Any]) -> None:

@@ -306,6 +306,20 @@ def test_an_invalid_event_is_logged_with_its_delivery(
     assert {line["delivery_id"] for line in lines if "message" in line} == {event["delivery_id"]}
 
 
+def test_an_attempt_whose_execution_ended_meanwhile_shows_nothing(
+    stage: Stage, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first heartbeat was accepted; then it was aborted, and its status closed; then the claim is taken."""
+
+    def connected(job: Any, credential: str, url: str) -> Any:
+        stage.stepfunctions.errors["heartbeat"] = "TaskTimedOut"
+        return stage.github
+
+    monkeypatch.setattr(stage.handler, "connect", connected)
+    assert stage.invoke(event) is None
+    assert (stage.action.runs, stage.github.statuses, stage.stepfunctions.ended()) == (0, [], [])
+
+
 def test_work_that_is_told_to_stop_is_not_reported(stage: Stage, event: dict[str, Any]) -> None:
     def closed(job: Any, work: Any) -> Result:
         raise TaskClosed("TaskTimedOut")

@@ -188,6 +188,19 @@ def test_a_status_that_github_refuses_is_put_aside(
     claims.take(job, Attempt("later", "later"))
 
 
+def test_a_credential_that_is_being_rotated_is_waited_for(
+    closing: ModuleType, github: LocalGitHub, job: Job, claims: Claims, account: Account
+) -> None:
+    working(claims, job)
+    event = status_event(json.loads(job.to_json()))
+    github.fail(status=401)
+    assert consumed(closing, event) == ["message-0"]
+    github.clear_faults()
+    assert consumed(closing, event) == []
+    assert shown(github) == [("error", "not finished: GitHubRefused")]
+    assert account.quarantined() == []
+
+
 @pytest.mark.parametrize("poison", ["{", "SUCCEEDED", "dead letter"])
 def test_what_is_no_end_without_success_is_put_aside(
     closing: ModuleType, github: LocalGitHub, job: Job, account: Account, poison: str

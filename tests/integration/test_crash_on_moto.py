@@ -41,6 +41,15 @@ def test_a_crash_ends_its_task_at_once(crash: ModuleType, job_data: dict[str, An
     assert json.loads(arguments["cause"]) == {"error": "ProcessorCrashed", "crash": crashed}
 
 
+def test_an_event_that_waited_too_long_is_no_crash(crash: ModuleType, job_data: dict[str, Any]) -> None:
+    record = destination_record(job_data)
+    record["requestContext"]["condition"] = "EventAgeExceeded"
+    del record["responsePayload"]
+    assert consumed(crash, record) == []
+    ((_, arguments),) = crash.stepfunctions.calls
+    assert arguments["error"] == "ProcessorBusy"
+
+
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
 def test_a_dead_token_deletes_the_message(
     crash: ModuleType, account: Account, job_data: dict[str, Any], code: str

@@ -312,6 +312,8 @@ def test_a_crash_before_the_request_is_made_good(stage: Stage, monkeypatch: pyte
     assert stage.asked() == 0
     # The one that was being asked for waits for its pause, the other one does not.
     assert stage.sweep()["requested"] == 1
+    # It is there when the next sweep looks.
+    stage.github.deliveries()
     stage.ahead += PAUSES_SECONDS[0]
     assert stage.sweep()["requested"] == 1
     assert len({guid for guid, _ in stage.webhook.taken} | {one.guid for one in stage.github.deliveries()}) == 2

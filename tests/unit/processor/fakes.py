@@ -148,9 +148,11 @@ class FakeClaim:
     def written(self) -> None:
         self._say("written")
 
-    def decide(self, result: Any, duration_ms: int) -> None:
+    def decide(self, result: Any, duration_ms: int) -> StoredResult:
         self._say("decided")
-        self.result, self.phase = StoredResult(**result.model_dump(), duration_ms=duration_ms), "decided"
+        stored = StoredResult(**result.model_dump(), duration_ms=duration_ms)
+        self.result, self.phase = stored, "decided"
+        return stored
 
     def end(self, phase: str, *, pending_shown: bool) -> None:
         self._say(phase)

@@ -164,6 +164,16 @@ def test_who_lets_go_makes_room(stage: Stage, phase: Any) -> None:
     assert (taken.phase, taken.pending_shown, taken.is_taken_over) == ("working", True, True)
 
 
+def test_an_attempt_of_a_closed_execution_cannot_open_its_work_again(stage: Stage) -> None:
+    """It does not know yet that its execution has ended, and nobody would close the status a second time."""
+    stage.claims.take(JOB, Attempt("closing", "a")).end("closed", pending_shown=False)
+    with pytest.raises(WorkInProgress):
+        stage.claims.take(JOB, A1)
+    stage.clock.passes(LEASE_SECONDS)
+    # By now it knows; this one was redriven.
+    stage.claims.take(JOB, A2)
+
+
 @pytest.mark.parametrize("phase", ["released", "closed"])
 def test_a_decided_result_outlives_its_holder(stage: Stage, phase: Any) -> None:
     claim = stage.claims.take(JOB, A1)

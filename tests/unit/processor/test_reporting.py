@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import pytest
 
@@ -9,7 +9,11 @@ from processor.claim import StoredResult
 from processor.errors import GitHubUnavailable, OutcomeTooLarge, TaskClosed, WorkInProgress
 from processor.reporting import RESULT_MAX_BYTES, carry_out
 from processor.work import Result
+from shared.job import Conclusion
 from tests.unit.processor.fakes import NEWER_SHA, SHA, FakeClaim, FakeGitHub, FakeWork, a_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FINE = Result(conclusion="success", summary="fine", details_url="https://details.example")
 
@@ -31,8 +35,10 @@ class AnAction:
         return self.result
 
 
-def carried_out(action: AnAction, work: FakeWork, claim: FakeClaim) -> StoredResult:
-    return carry_out(a_job(), work, action, claim, lambda: 12)
+def carried_out(
+    action: AnAction, work: FakeWork, claim: FakeClaim, confirm: Callable[[], None] = lambda: None
+) -> StoredResult:
+    return carry_out(a_job(), work, action, claim, confirm=confirm, elapsed_ms=lambda: 12, sleep=lambda _: None)
 
 
 def test_the_work_is_shown_as_pending_then_with_its_result() -> None:
@@ -46,11 +52,30 @@ def test_the_work_is_shown_as_pending_then_with_its_result() -> None:
     assert claim.said == ["writing", "written", "decided", "writing", "reported"]
 
 
-@pytest.mark.parametrize(("conclusion", "state"), [("success", "success"), ("neutral", "success"), ("failure",) * 2])
-def test_a_conclusion_has_its_state(conclusion: Any, state: str) -> None:
+@pytest.mark.parametrize("conclusion", get_args(Conclusion))
+def test_every_conclusion_has_a_state(conclusion: Any) -> None:
     work = FakeWork()
     carried_out(AnAction(Result(conclusion=conclusion, summary="x")), work, FakeClaim())
+    state = {"success": "success", "neutral": "success", "failure": "failure", "cancelled": "error"}[conclusion]
     assert work.github.states == ["pending", state]
+
+
+def test_who_is_not_waited_for_any_more_writes_nothing() -> None:
+    """The execution may have ended since the last heartbeat, and its status been closed."""
+
+    def confirm() -> None:
+        raise TaskClosed("TaskTimedOut")
+
+    work, claim, action = FakeWork(), FakeClaim(), AnAction()
+    with pytest.raises(TaskClosed):
+        carried_out(action, work, claim, confirm)
+    assert (action.runs, work.github.statuses, claim.said) == (0, [], ["released"])
+
+
+def test_a_head_that_github_shows_late_is_waited_for() -> None:
+    work, action = FakeWork(FakeGitHub(heads=["b" * 40, SHA])), AnAction()
+    assert carried_out(action, work, FakeClaim()).conclusion == "success"
+    assert work.github.states == ["pending", "success"]
 
 
 @pytest.mark.parametrize("name", registry.names())

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOW = 1_790_000_000
-CURABLE = (0, 408, 429, 500, 502, 503, 504)
-FINAL = (302, 400, 401, 409, 413, 415)
+CURABLE = (0, 302, 401, 403, 404, 408, 429, 500, 502, 503, 504)
+FINAL = (400, 409, 413, 415)
 
 
 @dataclass
@@ -307,11 +307,11 @@ def test_without_time_nothing_is_begun_and_nothing_is_lost() -> None:
     assert stage.github.asked == {"a": 1}
 
 
-def test_a_webhook_that_stays_down_is_given_up_once_after_some_hours() -> None:
+def test_a_webhook_that_stays_down_is_given_up_once_and_not_before_a_weekend_is_over() -> None:
     stage = Stage(github=Webhooks(answer=503))
     stage.github.add("a", 503, 600)
     times = []
-    for _ in range(60 * 12):
+    for _ in range(70 * 12):
         before = stage.github.asked.total()
         stage.run()
         times += [stage.github.now] * (stage.github.asked.total() - before)
@@ -319,6 +319,7 @@ def test_a_webhook_that_stays_down_is_given_up_once_after_some_hours() -> None:
     assert stage.github.asked == {"a": MAX_ATTEMPTS}
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(pause >= least for pause, least in zip(pauses, PAUSES_SECONDS[:-1], strict=True)), pauses
+    assert times[-1] - times[0] > 60 * 3600
     assert stage.telemetry.counts[Metric.SWEEP_GIVEN_UP] == 1
     assert stage.telemetry.errors == [
         {
@@ -346,16 +347,35 @@ def test_what_waits_for_its_pause_does_not_keep_others() -> None:
     assert stage.github.asked == {"waits": 2, "new": 2}
 
 
-@pytest.mark.parametrize("error", [GitHubUnavailable("x"), GitHubRefused("x")])
-def test_a_request_of_unknown_effect_stays_counted(error: WorkError) -> None:
+def test_a_request_that_is_refused_is_counted_and_keeps_nobody_waiting() -> None:
     stage = Stage()
     stage.github.add("a", 503, 600)
-    stage.github.fault = lambda call: error if call == "before" else None
-    for _ in range(MAX_ATTEMPTS):
-        with pytest.raises(type(error)):
+    stage.github.add("b", 503, 500)
+    refusals = iter([GitHubRefused("422")])
+    stage.github.fault = lambda call: next(refusals, None) if call == "before" else None
+    assert stage.run().requested == 1
+    assert stage.github.asked.total() == 1
+    refused = next(guid for guid in ("a", "b") if guid not in stage.github.asked)
+    assert stage.ledger.record(refused).attempts == 1
+    stage.github.now += PAUSES_SECONDS[0]
+    stage.run()
+    assert stage.github.asked == {"a": 1, "b": 1}
+
+
+def test_what_is_given_up_is_given_up_before_it_is_out_of_sight() -> None:
+    assert sum(PAUSES_SECONDS) < LOOK_BACK_SECONDS
+    assert len(PAUSES_SECONDS) == MAX_ATTEMPTS
+
+
+def test_a_request_of_unknown_effect_stays_counted() -> None:
+    stage = Stage()
+    stage.github.add("a", 503, 600)
+    stage.github.fault = lambda call: GitHubUnavailable("x") if call == "before" else None
+    for attempt in range(MAX_ATTEMPTS):
+        with pytest.raises(GitHubUnavailable):
             stage.run()
         assert stage.run().requested == 0, "its pause is not over"
-        stage.github.now += max(PAUSES_SECONDS)
+        stage.github.now += PAUSES_SECONDS[attempt]
     assert stage.run().given_up == 1
     assert stage.ledger.record("a").attempts == MAX_ATTEMPTS
     assert stage.telemetry.counts[Metric.SWEEP_GIVEN_UP] == 1
