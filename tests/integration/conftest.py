@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+CREDENTIAL = "ghp_canarycanarycanary"
 DEFINITION = '{"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}'
 
 
@@ -58,7 +59,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
         quarantine = boto3.client("sqs").create_queue(QueueName="quarantine")["QueueUrl"]
-        secret = boto3.client("secretsmanager").create_secret(Name="github", SecretString="ghp_canarycanarycanary")
+        secret = boto3.client("secretsmanager").create_secret(Name="github", SecretString=CREDENTIAL)
         for name, value in {
             "STATE_MACHINE_ARN": machine,
             "QUARANTINE_QUEUE_URL": quarantine,

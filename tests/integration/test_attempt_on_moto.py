@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from processor.callback import CallbackUnavailable
 from processor.errors import GitHubUnavailable, TaskClosed
 from processor.work import Result
-from shared.aws import client as shared_client
-from tests.support import SHA, LambdaContext, log_to_current_stdout
+from tests.integration.conftest import CREDENTIAL
+from tests.support import SHA, LambdaContext
 from tests.unit.processor.fakes import FakeGitHub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import ModuleType
 
+    from tests.integration.conftest import Account
+
 TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAcanary"
-CREDENTIAL = "ghp_canarycanarycanary"
 
 
 @dataclass
@@ -88,35 +87,19 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    with mock_aws():
-        shared_client.cache_clear()  # type: ignore[attr-defined]
-        boto3.client("dynamodb").create_table(
-            TableName="idempotency",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
-        secret = boto3.client("secretsmanager").create_secret(Name="github", SecretString=CREDENTIAL)["ARN"]
-        for name, value in {
-            "IDEMPOTENCY_TABLE": "idempotency",
-            "ARTIFACT_BUCKET": "artifacts",
-            "ARTIFACT_LINK": "https://example/{bucket}/{key}",
-            "GITHUB_CREDENTIAL_ARN": secret,
-            "GITHUB_API_URL": "https://github.example",
-            "HEARTBEAT_INTERVAL_SECONDS": "1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.delitem(sys.modules, "processor.handler", raising=False)
-        handler = importlib.import_module("processor.handler")
-        log_to_current_stdout(handler.telemetry)
-        stage = Stage(handler, StepFunctions(), Action())
-        monkeypatch.setattr(handler, "stepfunctions", stage.stepfunctions)
-        monkeypatch.setattr(handler, "heartbeats", stage.stepfunctions)
-        monkeypatch.setattr(handler, "registry", SimpleNamespace(find=lambda name: stage.action))
-        monkeypatch.setattr(handler, "connect", lambda job, credential, url: stage.github)
-        yield stage
-        shared_client.cache_clear()  # type: ignore[attr-defined]
+def stage(account: Account, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    handler = account.handler(
+        "processor.handler",
+        ARTIFACT_BUCKET="artifacts",
+        ARTIFACT_LINK="https://example/{bucket}/{key}",
+        HEARTBEAT_INTERVAL_SECONDS="1",
+    )
+    stage = Stage(handler, StepFunctions(), Action())
+    monkeypatch.setattr(handler, "stepfunctions", stage.stepfunctions)
+    monkeypatch.setattr(handler, "heartbeats", stage.stepfunctions)
+    monkeypatch.setattr(handler, "registry", SimpleNamespace(find=lambda name: stage.action))
+    monkeypatch.setattr(handler, "connect", lambda job, credential, url: stage.github)
+    return stage
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from processor.work import Result
 from shared.aws import client as shared_client
 from shared.job import Job
 from tests.dead_work import sqs_event, status_event, task_event
+from tests.integration.conftest import CREDENTIAL
 from tests.support import LambdaContext
 
 if TYPE_CHECKING:
@@ -23,12 +24,10 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Account
 
-TOKEN = "ghp_canarycanarycanary"
-
 
 @pytest.fixture
 def github(tmp_path: Path) -> Iterator[LocalGitHub]:
-    with LocalGitHub(tmp_path / "github", token=TOKEN) as server:
+    with LocalGitHub(tmp_path / "github", token=CREDENTIAL) as server:
         yield server
 
 

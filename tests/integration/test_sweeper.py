@@ -15,7 +15,6 @@ import boto3
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from moto import mock_aws
 
 from local.deliveries import HOOK_ID, sign
 from local.github import Fault, LocalGitHub
@@ -24,14 +23,15 @@ from processor import hooks
 from processor.hooks import Entry, HookDeliveries, parse_hooks
 from processor.sweep import MAX_ATTEMPTS, PAUSES_SECONDS, Bounds, Progress, Record
 from processor.sweep_ledger import SweptAlready, TableLedger
-from shared.aws import client as shared_client
-from tests.support import LambdaContext, log_to_current_stdout
+from tests.integration.conftest import CREDENTIAL
+from tests.support import LambdaContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-TOKEN = "canary-token-of-github"
+    from tests.integration.conftest import Account
+
 SECRET = "canary-secret-of-the-webhook"
 HOOK = f"octo-org/hello-pullback:{HOOK_ID}"
 ATTEMPTS = f"/repos/octo-org/hello-pullback/hooks/{HOOK_ID}/deliveries/[0-9]+/attempts"
@@ -129,7 +129,7 @@ def app_credential() -> str:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGitHub]:
-    with LocalGitHub(tmp_path_factory.mktemp("github"), token=TOKEN) as server:
+    with LocalGitHub(tmp_path_factory.mktemp("github"), token=CREDENTIAL) as server:
         yield server
 
 
@@ -143,37 +143,18 @@ def github(running: LocalGitHub) -> LocalGitHub:
 
 
 @pytest.fixture
-def stage(github: LocalGitHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    with mock_aws():
-        shared_client.cache_clear()  # type: ignore[attr-defined]
-        boto3.client("dynamodb").create_table(
-            TableName="idempotency",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
-        secret = boto3.client("secretsmanager").create_secret(Name="github", SecretString=TOKEN)["ARN"]
-        for name, value in {
-            "SWEEP_HOOKS": HOOK,
-            "IDEMPOTENCY_TABLE": "idempotency",
-            "GITHUB_CREDENTIAL_ARN": secret,
-            "GITHUB_API_URL": github.api_url,
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.delitem(sys.modules, "processor.sweeper", raising=False)
-        sweeper = importlib.import_module("processor.sweeper")
-        log_to_current_stdout(sweeper.telemetry)
-        connect = hooks.connect
-        monkeypatch.setattr(hooks, "connect", lambda *args: connect(*args, timeout=2, seconds_between_writes=None))
-        webhook = Webhook()
-        webhook.up()
-        github.set_hook(webhook.url, SECRET, timeout=2)
-        stage = Stage(sweeper, github, webhook)
-        for module in (sweeper, local_hooks):
-            monkeypatch.setattr(module, "clock", lambda: time.time() + stage.ahead)
-        yield stage
-        webhook.down()
-        shared_client.cache_clear()  # type: ignore[attr-defined]
+def stage(account: Account, github: LocalGitHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    sweeper = account.handler("processor.sweeper", SWEEP_HOOKS=HOOK, GITHUB_API_URL=github.api_url)
+    connect = hooks.connect
+    monkeypatch.setattr(hooks, "connect", lambda *args: connect(*args, timeout=2, seconds_between_writes=None))
+    webhook = Webhook()
+    webhook.up()
+    github.set_hook(webhook.url, SECRET, timeout=2)
+    stage = Stage(sweeper, github, webhook)
+    for module in (sweeper, local_hooks):
+        monkeypatch.setattr(module, "clock", lambda: time.time() + stage.ahead)
+    yield stage
+    webhook.down()
 
 
 def metrics(output: str) -> dict[str, float]:
