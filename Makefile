@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay chaos load fuzz test test-unit test-integration test-infrastructure \
+.PHONY: help setup run up down trigger replay chaos load fuzz record test test-unit test-integration test-infrastructure \
 	test-e2e lint format build clean
 
 help: ## Show this list
@@ -52,7 +52,10 @@ load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to i
 
 fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook for one, SECONDS=60 for each
 	@$(BIN)/uv sync --quiet --locked --group fuzz
-	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)"
+	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)" $(if $(TARGET),,--json .local/fuzz/record.json)
+
+record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)
+	@$(BIN)/python -m local record
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz

@@ -38,6 +38,7 @@ def main() -> int:
     trigger_parser.add_argument("--delivery-id", help="send again under an id that was used before")
     load_parser = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
     load_parser.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
+    commands.add_parser("record", help="write what load and fuzz found into docs/reliability.md")
     chaos_parser = commands.add_parser("chaos", help="the fault drill: every fault of the table, and what must hold")
     chaos_parser.add_argument("--only", help="regular expression: only the faults whose name it finds")
     replay_parser = commands.add_parser(
@@ -67,6 +68,10 @@ def main() -> int:
 
                 refuse_if_running(options.directory)
                 return load(options.directory, progress, options.n)
+            case "record":
+                from local.record import record
+
+                return record(options.directory, progress)
             case "chaos":
                 from local.chaos import chaos
 
