@@ -1,6 +1,6 @@
 """The embedded AWS: ministack on loopback, with IAM enforced, an X-Ray daemon beside it, and what it lacks put right.
 
-    python -m local.engine --port-file FILE --traces FILE [--exit-with-parent]
+    python -m local.engine --port-file FILE --traces FILE [--fault-proxy URL --tokens FILE] [--exit-with-parent]
 
 Everything that changes ministack's behaviour is in this file. Each change names its reason;
 tests/infrastructure/test_engine_gaps.py fails when ministack gets it right by itself, so that the change can go.
@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import json
 import os
+import re
 import secrets
 import socket
 import threading
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
 WORKERS_PER_FUNCTION = 3
+HEARTBEAT_CHECK_SECONDS = 0.5
 
 _trace_header: contextvars.ContextVar[str | None] = contextvars.ContextVar("trace_header", default=None)
 
@@ -146,15 +148,11 @@ def complete_callback_tasks(stepfunctions: Any) -> None:
     """Gives each attempt of a callback task a token of its own, and fails the task when its function fails.
 
     Reason: ministack retries with the token of the first attempt, which idempotent functions rightly take for the
-    same event; it drops the error of the function, so that the execution waits for a callback nobody will send; and it
-    lets the token of an aborted execution live on, and its attempts go on until one of them fails it once more.
+    same event; and it drops the error of the function, so that the execution waits for a callback nobody will send.
     """
     wait_for_callback, call_lambda = stepfunctions._invoke_with_callback, stepfunctions._call_lambda  # noqa: SLF001
-    stop, fail = stepfunctions._stop_execution, stepfunctions._fail_execution  # noqa: SLF001
-    tokens, executions = stepfunctions._task_tokens, stepfunctions._executions  # noqa: SLF001
+    tokens = stepfunctions._task_tokens  # noqa: SLF001
     used: set[str] = set()
-    waiting: dict[str, str] = {}
-    aborted: set[str] = set()
 
     def with_own_token(resource: str, input_data: Any, token: str, state: Any) -> Any:
         if token in used:
@@ -162,6 +160,35 @@ def complete_callback_tasks(stepfunctions: Any) -> None:
             input_data = json.loads(json.dumps(input_data).replace(json.dumps(token), json.dumps(fresh)))
             token = fresh
         used.add(token)
+        return wait_for_callback(resource, input_data, token, state)
+
+    def failing_the_task(function: str, event: Any) -> Any:
+        try:
+            return call_lambda(function, event)
+        except stepfunctions._ExecutionError as error:  # noqa: SLF001
+            task = tokens.get(event.get("taskToken")) if isinstance(event, dict) else None
+            if task is not None:
+                task["error"] = {"Error": error.error, "Cause": error.cause}
+                task["event"].set()
+            raise
+
+    stepfunctions._invoke_with_callback = with_own_token  # noqa: SLF001
+    stepfunctions._call_lambda = failing_the_task  # noqa: SLF001
+
+
+def end_aborted_tasks(stepfunctions: Any) -> None:
+    """Ends the callback task of an execution that is aborted, and makes no further attempt.
+
+    Reason: ministack lets the token of an aborted execution live on, and its attempts go on until one of them fails it
+    once more.
+    """
+    wait_for_callback, tokens = stepfunctions._invoke_with_callback, stepfunctions._task_tokens  # noqa: SLF001
+    stop, fail = stepfunctions._stop_execution, stepfunctions._fail_execution  # noqa: SLF001
+    executions = stepfunctions._executions  # noqa: SLF001
+    waiting: dict[str, str] = {}
+    aborted: set[str] = set()
+
+    def unless_aborted(resource: str, input_data: Any, token: str, state: Any) -> Any:
         execution = input_data["Payload"]["execution"]
         if execution in aborted:
             raise stepfunctions._ExecutionError("Aborted", "the execution was aborted")  # noqa: SLF001
@@ -185,20 +212,84 @@ def complete_callback_tasks(stepfunctions: Any) -> None:
         if execution["status"] == "RUNNING":
             fail(execution, error, cause)
 
-    def failing_the_task(function: str, event: Any) -> Any:
-        try:
-            return call_lambda(function, event)
-        except stepfunctions._ExecutionError as error:  # noqa: SLF001
-            task = tokens.get(event.get("taskToken")) if isinstance(event, dict) else None
-            if task is not None:
-                task["error"] = {"Error": error.error, "Cause": error.cause}
-                task["event"].set()
-            raise
-
-    stepfunctions._invoke_with_callback = with_own_token  # noqa: SLF001
-    stepfunctions._call_lambda = failing_the_task  # noqa: SLF001
+    stepfunctions._invoke_with_callback = unless_aborted  # noqa: SLF001
     stepfunctions._stop_execution = ending_the_task  # noqa: SLF001
     stepfunctions._fail_execution = failing_once  # noqa: SLF001
+
+
+def name_errors(lambda_service: Any) -> None:
+    """Gives a failed invocation the name of the exception that the handler raised, or of the process' death.
+
+    Reason: ministack calls all of them Runtime.HandlerError, which no Retry of the state machine can tell apart. On AWS
+    it is the exception's class, and Runtime.ExitError for a process that was killed.
+    """
+    execute = lambda_service._execute_function_warm  # noqa: SLF001
+
+    def named(func: Any, event: Any, request_id: str) -> Any:
+        result = execute(func, event, request_id)
+        body = result.get("body")
+        if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+            body["errorType"] = _error_type(body["errorMessage"], result.get("log", ""))
+        return result
+
+    lambda_service._execute_function_warm = named  # noqa: SLF001
+
+
+def _error_type(message: str, log: str) -> str:
+    if message == "Worker process died":
+        return "Runtime.ExitError"
+    # The traceback is the end of the log; its last part begins with the class, and goes on with the message.
+    told = ": " + re.escape(message.split("\n", 1)[0]) if message else ""
+    named = re.findall(rf"^(?:\w+\.)*(\w+){told}$", log, re.MULTILINE)
+    return named[-1] if named else "Runtime.HandlerError"
+
+
+def enforce_heartbeats(stepfunctions: Any) -> None:
+    """Ends a callback task that is silent for longer than its HeartbeatSeconds, with States.HeartbeatTimeout.
+
+    Reason: ministack ignores HeartbeatSeconds, so that work whose event was lost would end at TimeoutSeconds only.
+    """
+    wait_for_callback, tokens = stepfunctions._invoke_with_callback, stepfunctions._task_tokens  # noqa: SLF001
+    # By token: how long a silence may be, the heartbeat seen last, and since when. Insertion and removal are atomic.
+    watched: dict[str, tuple[float, str | None, float]] = {}
+
+    def bounded(resource: str, input_data: Any, token: str, state: Any) -> Any:
+        if seconds := state.get("HeartbeatSeconds"):
+            watched[token] = (float(seconds), None, time.monotonic())
+        try:
+            return wait_for_callback(resource, input_data, token, state)
+        finally:
+            watched.pop(token, None)
+
+    def watch() -> None:
+        while True:
+            time.sleep(HEARTBEAT_CHECK_SECONDS)
+            now = time.monotonic()
+            for token, (limit, beat, since) in list(watched.items()):
+                task = tokens.get(token)
+                if task is None:
+                    continue
+                if task["heartbeat"] != beat:
+                    watched[token] = (limit, task["heartbeat"], now)
+                elif now - since > limit and not task["event"].is_set():
+                    task["error"] = {"Error": "States.HeartbeatTimeout", "Cause": f"no heartbeat for {limit:g} s"}
+                    task["event"].set()
+
+    stepfunctions._invoke_with_callback = bounded  # noqa: SLF001
+    threading.Thread(target=watch, name="heartbeats", daemon=True).start()
+
+
+def record_tokens(stepfunctions: Any, file: Path) -> None:
+    """Appends every task token to a file, for who searches the stack for them: the fault drill."""
+    wait_for_callback = stepfunctions._invoke_with_callback  # noqa: SLF001
+    file.touch(mode=0o600)
+    out = file.open("a", buffering=1)
+
+    def recorded(resource: str, input_data: Any, token: str, state: Any) -> Any:
+        out.write(token + "\n")
+        return wait_for_callback(resource, input_data, token, state)
+
+    stepfunctions._invoke_with_callback = recorded  # noqa: SLF001
 
 
 def collect_segments(daemon: socket.socket, file: Path) -> None:
@@ -215,6 +306,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.engine", description="Run the embedded AWS on loopback.")
     parser.add_argument("--port-file", type=Path, required=True, help="written with the port as soon as it answers")
     parser.add_argument("--traces", type=Path, required=True, help="segment documents are appended here")
+    parser.add_argument("--fault-proxy", help="the functions reach the embedded AWS through this URL")
+    parser.add_argument("--tokens", type=Path, help="every task token is appended here")
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input is closed")
     options = parser.parse_args()
 
@@ -226,10 +319,15 @@ def main() -> None:
     daemon.bind(("127.0.0.1", 0))
     daemon_address = daemon.getsockname()
     os.environ.update(
-        AUTH="true",
+        # What comes through the fault proxy has another host than was signed, and every signature would be wrong: with
+        # faults there is no IAM. The end-to-end tests and `make run` have it.
+        AUTH="false" if options.fault_proxy else "true",
         CLOUDTRAIL_RECORDING="1",
         GATEWAY_PORT=str(port),
         LAMBDA_EXECUTOR="local",
+        # No cap on invocations that wait: it would drop asynchronous events, which Lambda keeps until they are too old.
+        # What runs at once is bounded by ``bound_workers``.
+        LAMBDA_ACCOUNT_CONCURRENCY="0",
         MINISTACK_HOST="127.0.0.1",
         # Listeners on fixed ports for services that are not used.
         IOT_MTLS_ENABLED="0",
@@ -237,13 +335,18 @@ def main() -> None:
         # Reaches the functions: workers inherit the engine's environment.
         AWS_XRAY_DAEMON_ADDRESS=f"{daemon_address[0]}:{daemon_address[1]}",
     )
+    if options.fault_proxy:
+        # Reaches the functions in the same way; the engine itself calls nobody.
+        os.environ["AWS_ENDPOINT_URL"] = options.fault_proxy
     threading.Thread(target=collect_segments, args=(daemon, options.traces), daemon=True).start()
     if options.exit_with_parent:
         exit_with_parent()
-    asyncio.run(serve(listener, daemon_address, options.port_file))
+    asyncio.run(serve(listener, daemon_address, options.port_file, options.tokens))
 
 
-async def serve(listener: socket.socket, daemon: tuple[str, int], port_file: Path) -> None:
+async def serve(
+    listener: socket.socket, daemon: tuple[str, int], port_file: Path, tokens_file: Path | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT."""
     # Imported here: ministack reads its environment when it is imported.
     import signal
@@ -256,6 +359,12 @@ async def serve(listener: socket.socket, daemon: tuple[str, int], port_file: Pat
     join_traces(lambda_svc)
     bound_workers(lambda_svc)
     honour_alias_event_config(lambda_svc)
+    name_errors(lambda_svc)
+    # Innermost first: what tokens of their own are wrapped around sees these.
+    if tokens_file is not None:
+        record_tokens(stepfunctions, tokens_file)
+    enforce_heartbeats(stepfunctions)
+    end_aborted_tasks(stepfunctions)
     complete_callback_tasks(stepfunctions)
 
     config = Config()

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 REGION = "us-east-1"
 
-LEFT_OUT = frozenset({"ArtifactBucketPolicy", "PlainQueuesPolicy", "EndedExecutionsArchive"})
-"""Resources of the template that the local deployment leaves out, by the parameter EmbeddedAws: the policies that
-demand TLS, which the embedded AWS does not speak, and the archive of events, which its CloudFormation does not know.
+LEFT_OUT = frozenset({"ArtifactBucketPolicy", "EndedExecutionsArchive"})
+"""Resources of the template that the local deployment leaves out, by the parameter EmbeddedAws: the policy that
+demands TLS, which the embedded AWS does not speak, and the archive of events, which its CloudFormation does not know.
 The tests hold the template and the deployed stack to this list."""
 
 SWEPT_HOOK = f"{FULL_NAME}:{HOOK_ID}"
@@ -103,7 +103,7 @@ def aws_client(service: str, endpoint: str) -> Any:
 
 def tidy(directory: Path) -> None:
     """Removes what only a running stack needs; logs, traces and reports stay."""
-    for name in ("stack.json", "engine.port", "github.port"):
+    for name in ("stack.json", "engine.port", "github.port", "proxy.port"):
         (directory / name).unlink(missing_ok=True)
     shutil.rmtree(directory / "tmp", ignore_errors=True)
 
@@ -115,16 +115,41 @@ class LocalStack:
         directory: for everything that it writes: logs, build, traces, the git repository, ``stack.json``.
         progress: hears of each step.
         detached: leave it running when this process ends (`make up`).
+        faults: put the fault proxy between the functions and the embedded AWS; then IAM is not enforced (engine.py).
+        build: a directory where this project is built already, for who starts a second stack; None to build.
     """
 
-    def __init__(self, directory: Path, progress: Progress, *, detached: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        progress: Progress,
+        *,
+        detached: bool = False,
+        faults: bool = False,
+        build: Path | None = None,
+    ) -> None:
         self.directory = directory.resolve()
         self.traces = self.directory / "traces.jsonl"
         self._progress = progress
         self._detached = detached
+        self._faults = faults
+        self._build = build or self.directory / "build"
+        self._is_built = build is not None
         self._processes: list[LocalProcess] = []
         self.info: StackInfo
+        self.proxy_url: str | None = None
+        """The fault proxy's address."""
         self.github_token = "ghp_" + secrets.token_hex(18)
+
+    @property
+    def build(self) -> Path:
+        """Where the built project is."""
+        return self._build
+
+    @property
+    def tokens_file(self) -> Path:
+        """Every task token, a line each; with faults only. It goes with the running stack."""
+        return self.directory / "tmp" / "tokens"
 
     @property
     def info_file(self) -> Path:
@@ -157,21 +182,29 @@ class LocalStack:
             scratch = self.directory / "tmp"
             scratch.mkdir(parents=True)
             environ = aws_environment() | {"TMPDIR": str(scratch)}
-            engine = self._run("local.engine", ["--traces", str(self.traces)], environ)
+            arguments = ["--traces", str(self.traces)]
+            if self._faults:
+                proxy = self._run(
+                    "local.chaos.proxy",
+                    ["--upstream-port-file", str(self.directory / "engine.port")],
+                    aws_environment(),
+                )
+                self.proxy_url = f"http://127.0.0.1:{proxy.port}"
+                arguments += ["--fault-proxy", self.proxy_url, "--tokens", str(self.tokens_file)]
+            engine = self._run("local.engine", arguments, environ)
             github = self._run(
                 "local.github",
                 ["--directory", str(self.directory / "github")],
                 aws_environment() | {"LOCAL_GITHUB_TOKEN": self.github_token},
             )
         endpoint, github_url = f"http://127.0.0.1:{engine.port}", f"http://127.0.0.1:{github.port}"
-        with self._progress.step("build the functions (sam build)"):
-            self._sam(
-                "build", "--build-dir", str(self.directory / "build"), "--cache-dir", str(self.directory / "cache")
-            )
+        if not self._is_built:
+            with self._progress.step("build the functions (sam build)"):
+                self._sam("build", "--build-dir", str(self._build), "--cache-dir", str(self.directory / "cache"))
         with self._progress.step("deploy the template (sam deploy)"):
             self._deploy(endpoint, github_url)
         with self._progress.step("hand out the secrets"):
-            self.info = self._inspect(endpoint, github_url)
+            self.info = self._inspect(endpoint, github_url, [engine.pid, github.pid])
         # It holds the webhook's secret.
         self.info_file.touch(mode=0o600)
         self.info_file.write_text(json.dumps(asdict(self.info), indent=2) + "\n")
@@ -187,7 +220,7 @@ class LocalStack:
         self.directory.mkdir(parents=True, exist_ok=True)
         for leftover in ("tmp", "build", "github"):
             shutil.rmtree(self.directory / leftover, ignore_errors=True)
-        for leftover in ("traces.jsonl", "engine.log", "github.log", "sam.log", "stack.json"):
+        for leftover in ("traces.jsonl", "engine.log", "github.log", "proxy.log", "sam.log", "stack.json"):
             (self.directory / leftover).unlink(missing_ok=True)
 
     def _run(self, module: str, arguments: list[str], environ: dict[str, str]) -> LocalProcess:
@@ -205,7 +238,7 @@ class LocalStack:
         self._sam(
             "deploy",
             "--template-file",
-            str(self.directory / "build" / "template.yaml"),
+            str(self._build / "template.yaml"),
             "--parameter-overrides",
             *(f"{name}={value}" for name, value in parameters.items()),
             endpoint=endpoint,
@@ -256,7 +289,7 @@ class LocalStack:
                 process.terminate()
                 raise
 
-    def _inspect(self, endpoint: str, github_url: str) -> StackInfo:
+    def _inspect(self, endpoint: str, github_url: str, pids: list[int]) -> StackInfo:
         name = "pullback-local"
         stack = aws_client("cloudformation", endpoint).describe_stacks(StackName=name)["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -280,5 +313,5 @@ class LocalStack:
             crash_queue_url=outputs["CrashQueueUrl"],
             ended_executions_queue_url=outputs["EndedExecutionsQueueUrl"],
             directory=str(self.directory),
-            pids=[process.pid for process in self._processes],
+            pids=pids,
         )
