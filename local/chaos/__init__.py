@@ -1,8 +1,8 @@
 """The fault drill, `make chaos`: a written table of faults, each put into the running stack and held to what must hold.
 
 ``rows`` is the table, ``model`` says what a row consists of, ``scenes`` what is done in a row that is more than one
-delivery, ``rig`` the hands that reach into the stack, ``trial`` one row under way, ``drill`` runs and checks, ``report``
-writes it down. ``proxy`` is the process between the functions and the embedded AWS.
+delivery, ``rig`` the hands that reach into the stack, ``trial`` one row under way, ``drill`` runs and checks,
+``report`` writes it down. ``proxy`` is the process between the functions and the embedded AWS.
 """
 
 from __future__ import annotations
