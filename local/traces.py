@@ -1,4 +1,4 @@
-"""Traces, as the X-Ray SDK sent them: read, put together, drawn as a waterfall."""
+"""Traces, as the X-Ray SDK sent them or as X-Ray gives them back: read, put together, drawn as a waterfall."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from local.trace.story import Axis, story
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from local.trace.story import Row
+
 BAR_CHARACTERS = 40
+_DEEP = 8
+"""From this depth on rows are indented by one character: AWS adds three levels of its own to each function."""
+_TIME_CHARACTERS = 8
+OTHER_CHARACTERS = BAR_CHARACTERS + 2 * _TIME_CHARACTERS + 8 + 2
+"""Of a row, besides its first column: bar, times, the space between them, and two for longer times."""
+_END_OF_TIME = 1e11
+"""In seconds: a date that calendars still have."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,20 @@ class Segment:
     operation: str | None = None
     annotations: dict[str, Any] = field(default_factory=dict)
     failed: bool = False
+    origin: str | None = None
+    """The AWS resource that it is of, such as AWS::Lambda; a subsegment has its segment's."""
+    problem: str | None = None
+    """``fault`` (of the service), ``error`` (of its caller: an answer 4xx), ``throttle``, or None."""
+    cause: tuple[str, ...] = ()
+    """The exceptions that it ended with, each as ``type: message``."""
+    status: int | None = None
+    """Of the HTTP answer."""
+    request_id: str | None = None
+    """AWS' id of the call or invocation."""
+    is_inferred: bool = False
+    """X-Ray made it up from the caller's segment: the service that was called sends none."""
+    in_progress: bool = False
+    """Its end is not known; ``end`` is its start then."""
 
     @property
     def service(self) -> str | None:
@@ -44,60 +69,168 @@ class Segment:
 
 def read(file: Path) -> list[Segment]:
     """All finished segments of a file with one document a line."""
+    return [segment for segment in read_all(file) if not segment.in_progress]
+
+
+def read_all(file: Path) -> list[Segment]:
+    """All segments of a file with one document a line."""
     if not file.exists():
         return []
-    documents = (json.loads(line) for line in file.read_text().splitlines())
-    return [segment for document in documents for segment in _flattened(document, document["trace_id"], None)]
+    return parse(file.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
-def _flattened(document: dict[str, Any], trace_id: str, parent_id: str | None) -> Iterator[Segment]:
-    if "end_time" in document:
-        yield Segment(
-            id=document["id"],
-            trace_id=trace_id,
-            parent_id=document.get("parent_id") or parent_id,
-            name=document["name"],
-            start=document["start_time"],
-            end=document["end_time"],
-            operation=document.get("aws", {}).get("operation"),
-            annotations=document.get("annotations", {}),
-            failed=bool(document.get("fault") or document.get("error")),
-        )
-    for child in document.get("subsegments", ()):
-        yield from _flattened(child, trace_id, document["id"])
+def parse(documents: Iterable[str]) -> list[Segment]:
+    """The segments and subsegments of segment documents.
+
+    What is no segment document is left out: a line that is being written, or a shape that is not known here. A segment
+    that is there twice, first in progress and then finished, is taken once, finished.
+
+    Args:
+        documents: JSON texts, of the local file or of X-Ray's BatchGetTraces.
+    """
+    found: dict[tuple[str, str], Segment] = {}
+    for text in documents:
+        try:
+            document = json.loads(text)
+        except ValueError:
+            continue
+        for segment in _flattened(document, None, None, None):
+            known = found.get((segment.trace_id, segment.id))
+            if known is None or known.in_progress:
+                found[segment.trace_id, segment.id] = segment
+    return list(found.values())
+
+
+def _flattened(document: Any, trace_id: str | None, parent_id: str | None, origin: str | None) -> Iterator[Segment]:
+    if not isinstance(document, dict):
+        return
+    trace_id, own_id = _text(document, "trace_id") or trace_id, _text(document, "id")
+    start, end = _time(document, "start_time"), _time(document, "end_time")
+    if trace_id is None or own_id is None or start is None:
+        return
+    in_progress = end is None or document.get("in_progress") is True
+    aws, status = _object(document, "aws"), _object(_object(document, "http"), "response").get("status")
+    origin = _text(document, "origin") or origin
+    yield Segment(
+        id=own_id,
+        trace_id=trace_id,
+        parent_id=_text(document, "parent_id") or parent_id,
+        name=_text(document, "name") or "?",
+        start=start,
+        end=start if end is None or in_progress else max(start, end),
+        operation=_text(aws, "operation"),
+        annotations=_object(document, "annotations"),
+        failed=bool(document.get("fault") or document.get("error")),
+        origin=origin,
+        # The SDK calls every exception a fault, also the one that an answer 4xx makes; the answer says more.
+        problem=next((kind for kind in ("throttle", "error", "fault") if document.get(kind)), None),
+        cause=tuple(
+            f"{one.get('type', 'Exception')}: {one.get('message', '')}"
+            for one in _list(_object(document, "cause"), "exceptions")
+            if isinstance(one, dict)
+        ),
+        status=status if isinstance(status, int) else None,
+        request_id=_text(aws, "request_id"),
+        is_inferred=bool(document.get("inferred")),
+        in_progress=in_progress,
+    )
+    for child in _list(document, "subsegments"):
+        yield from _flattened(child, trace_id, own_id, origin)
+
+
+def _text(document: dict[str, Any], key: str) -> str | None:
+    value = document.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _time(document: dict[str, Any], key: str) -> float | None:
+    """Seconds since the epoch; what is none is None."""
+    value = document.get(key)
+    return float(value) if isinstance(value, int | float) and 0 <= value < _END_OF_TIME else None
+
+
+def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(document: dict[str, Any], key: str) -> list[Any]:
+    value = document.get(key)
+    return value if isinstance(value, list) else []
 
 
 def of_delivery(segments: Iterable[Segment], delivery_id: str) -> list[Segment]:
-    """The segments of every trace that a delivery's hops used, in the order of their start."""
+    """The segments of every trace that a delivery's hops used, and that those go on from, in the order of their start.
+
+    A replay begins a trace of its own; its annotation ``follows_trace`` names the one that it goes on from.
+    """
     segments = list(segments)
     trace_ids = {segment.trace_id for segment in segments if segment.annotations.get("delivery_id") == delivery_id}
+    while more := followed(one for one in segments if one.trace_id in trace_ids) - trace_ids:
+        trace_ids |= more
     return sorted((segment for segment in segments if segment.trace_id in trace_ids), key=lambda one: one.start)
 
 
-def waterfall(segments: list[Segment]) -> Table:
-    """The segments as a table: indented by parent, with a bar from start to end on one scale."""
+def followed(segments: Iterable[Segment]) -> set[str]:
+    """The ids of the traces that these go on from."""
+    return {str(one.annotations["follows_trace"]) for one in segments if "follows_trace" in one.annotations}
+
+
+def waterfall(segments: Iterable[Segment]) -> Table:
+    """The segments of one delivery as a table: indented by parent, with a bar from start to end on one scale."""
+    rows = [row for trace in story(segments) for row in trace.rows]
+    return draw(rows, Axis(rows))
+
+
+def draw(rows: Sequence[Row], axis: Axis, label_width: int | None = None) -> Table:
+    """Rows as a table, with a bar each.
+
+    Args:
+        rows: of one trace.
+        axis: the scale, of all rows that are to be compared.
+        label_width: characters of the first column, so that several tables are in line; None for what it needs.
+    """
     table = Table(box=None, padding=(0, 1), show_header=False)
-    if not segments:
-        return table
-    first, last = min(one.start for one in segments), max(one.end for one in segments)
-    scale = BAR_CHARACTERS / max(last - first, 0.001)
-    by_parent: dict[str | None, list[Segment]] = {}
-    ids = {one.id for one in segments}
-    for one in segments:
-        by_parent.setdefault(one.parent_id if one.parent_id in ids else None, []).append(one)
-
-    def add(parent: str | None, depth: int) -> None:
-        for one in by_parent.get(parent, ()):
-            offset = int((one.start - first) * scale)
-            length = max(1, round((one.end - one.start) * scale))
-            style = "red" if one.failed else "cyan" if one.service else "blue"
-            table.add_row(
-                Text("  " * depth + one.label, style="bold" if one.service else ""),
-                Text(f"{(one.start - first) * 1000:.0f} ms", style="dim", justify="right"),
-                Text(f"{(one.end - one.start) * 1000:.0f} ms", justify="right"),
-                Text(" " * offset + "█" * length, style=style),
-            )
-            add(one.id, depth + 1)
-
-    add(None, 0)
+    table.add_column(no_wrap=True, overflow="ellipsis", width=label_width)
+    table.add_column(no_wrap=True, justify="right", min_width=_TIME_CHARACTERS, style="dim")
+    table.add_column(no_wrap=True, justify="right", min_width=_TIME_CHARACTERS)
+    table.add_column(no_wrap=True)
+    for row in rows:
+        start = f"{(row.segment.start - axis.start) * 1000:.0f} ms"
+        table.add_row(label(row), Text(start), Text(row.took), _bar(row, axis))
     return table
+
+
+def label(row: Row) -> Text:
+    """A row's first column: what it is, and what is to be said of it."""
+    indent = min(row.depth, _DEEP) * 2 + max(row.depth - _DEEP, 0)
+    text = Text(" " * indent + row.label, style="bold" if row.segment.service else "")
+    for mark in row.marks:
+        text.append(f"  {mark}", style="red" if mark in row.bad_marks else "dim")
+    return text
+
+
+def _bar(row: Row, axis: Axis) -> Text:
+    first = min(int(axis.at(row.segment.start) * BAR_CHARACTERS), BAR_CHARACTERS - 1)
+    last = max(round(axis.at(row.end) * BAR_CHARACTERS), first + 1)
+    waits_from = int(axis.at(row.segment.start - (row.waited or 0)) * BAR_CHARACTERS)
+    folds = {int(fold.at * BAR_CHARACTERS) for fold in axis.folds}
+    bar = Text()
+    for column in range(BAR_CHARACTERS if folds else last):
+        if first <= column < last:
+            bar.append("█", style=_STYLES[row.kind])
+        elif column in folds:
+            bar.append("┊", style="dim")
+        else:
+            bar.append("·" if waits_from <= column < first else " ", style="dim")
+    return bar
+
+
+_STYLES = {
+    "fault": "red",
+    "refused": "yellow",
+    "function": "cyan",
+    "lost": "red",
+    "call": "blue",
+    "aws": "bright_black",
+}
