@@ -31,7 +31,8 @@ class OncePerToken:
         prefix: names the records of this function. Given explicitly because Powertools' own prefix is the qualified
             name of the function, and a rename in a deployment would make every running attempt unknown.
         table: the idempotency table.
-        dynamodb: the client to use.
+        dynamodb: the client to use; of one attempt a call. A client that repeats a write whose answer was lost would
+            find its own record there, and take itself for a second delivery of the event.
 
     One instance a function: Powertools' persistence layer keeps the configuration it saw first.
     """

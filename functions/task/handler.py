@@ -29,7 +29,7 @@ settings.check()
 
 telemetry = Telemetry("task")
 lambda_client = client("lambda")
-once = OncePerToken("task", _table, client("dynamodb"))
+once = OncePerToken("task", _table, client("dynamodb", attempts=1))
 
 ACCEPTED = 202
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -161,20 +160,6 @@ class Rig:
             yield
         finally:
             self.functions.update_event_source_mapping(UUID=mapping, Enabled=True)
-
-    @contextlib.contextmanager
-    def heartbeat_seconds(self, seconds: int) -> Iterator[None]:
-        """Gives the state machine another HeartbeatSeconds meanwhile."""
-        arn = self.info.state_machine_arn
-        before = self.stepfunctions.describe_state_machine(stateMachineArn=arn)["definition"]
-        definition = json.loads(before)
-        for state in definition["States"].values():
-            state["HeartbeatSeconds"] = seconds
-        self.stepfunctions.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
-        try:
-            yield
-        finally:
-            self.stepfunctions.update_state_machine(stateMachineArn=arn, definition=before)
 
     # Queues
 

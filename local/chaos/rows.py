@@ -61,6 +61,9 @@ SWEEP_UPDATE = Call("dynamodb", "UpdateItem", _SWEPT)
 WEBHOOK_ATTEMPTS = 1
 """So often it tries a call of Step Functions: GitHub waits for the answer (functions/webhook/handler.py)."""
 
+TOKEN_ATTEMPTS = 1
+"""So often a call about the record of a token is tried (functions/shared/idempotency.py)."""
+
 KINDS: tuple[Kind, ...] = ("throttled", "5xx", "timeout", "reset")
 ALL_KINDS: tuple[Kind, ...] = (*KINDS, "denied")
 
@@ -158,14 +161,15 @@ WEBHOOK = [
 ]
 
 TASK = [
-    *each("task", TASK_PUT, counting(task_TaskDispatched=1), kinds=ALL_KINDS),
+    *each("task", TASK_PUT, counting(task_TaskDispatched=1), kinds=ALL_KINDS, times=TOKEN_ATTEMPTS),
     *each("task", INVOKE, counting(task_TaskDispatched=1, processor_WorkSucceeded=1), kinds=ALL_KINDS),
     # The processor was dispatched by the attempt that counts as failed, and by the next one again.
-    *each("task", TASK_SAVE, counting(task_TaskDispatched=2, processor_WorkSucceeded="1+")),
+    *each("task", TASK_SAVE, counting(task_TaskDispatched=2, processor_WorkSucceeded="1+"), times=TOKEN_ATTEMPTS),
     *each(
         "task",
         TASK_DELETE,
         counting(task_TaskDispatched=1, processor_WorkSucceeded=1),
+        times=TOKEN_ATTEMPTS,
         besides=(INVOKE.meets("5xx"),),
     ),
     Fault(
@@ -177,7 +181,6 @@ TASK = [
         "task PutItem: answer lost",
         Expected(metrics=_metrics(processor_WorkSucceeded=1)),
         aws=(TASK_PUT.meets("answer lost"),),
-        scene=scenes.silent,
     ),
 ]
 
@@ -189,7 +192,7 @@ PROCESSOR = [
     *each(
         "processor", HEARTBEAT, counting(processor_HeartbeatLost=1, processor_WorkSucceeded=1), kinds=ALL_KINDS, times=1
     ),
-    *each("processor", PROCESSOR_PUT, _RETRIED, kinds=ALL_KINDS),
+    *each("processor", PROCESSOR_PUT, _RETRIED, kinds=ALL_KINDS, times=TOKEN_ATTEMPTS),
     *each("processor", CREDENTIAL, _RETRIED, kinds=ALL_KINDS, cold=("processor",)),
     *each("processor", FIND_WORK, _RETRIED),
     *[
@@ -233,11 +236,12 @@ PROCESSOR = [
         # The bundle is stored, its manifest is not: the next attempt finds the bundle's key taken.
         besides=(STORE_MANIFEST.meets("5xx"),),
     ),
-    *each("processor", PROCESSOR_SAVE, counting(processor_WorkReused=1)),
+    *each("processor", PROCESSOR_SAVE, counting(processor_WorkReused=1), times=TOKEN_ATTEMPTS),
     *each(
         "processor",
         PROCESSOR_DELETE,
         counting(processor_WorkFailed=1, processor_WorkSucceeded=1),
+        times=TOKEN_ATTEMPTS,
         github=({"path": r"/pulls/\d+$", "status": 429, "times": 1},),
     ),
     *each("processor", SUCCESS, _CRASHED_AND_REUSED, kinds=ALL_KINDS),
@@ -255,9 +259,8 @@ PROCESSOR = [
     ),
     Fault(
         "processor PutItem: answer lost",
-        Expected(metrics=_metrics(processor_WorkSucceeded=1)),
+        Expected(metrics=_metrics(processor_WorkFailed=1, processor_WorkSucceeded=1)),
         aws=(PROCESSOR_PUT.meets("answer lost"),),
-        scene=scenes.silent,
     ),
 ]
 
@@ -432,7 +435,7 @@ OUTAGES = [
     Fault(
         "the idempotency table is down for a moment",
         counting(task_TaskDispatched="1+", processor_WorkSucceeded=1),
-        aws=(_EVERY_TABLE_CALL[1].meets("5xx", 3 * SDK_ATTEMPTS),),
+        aws=(_EVERY_TABLE_CALL[1].meets("5xx", 3 * TOKEN_ATTEMPTS),),
     ),
     Fault(
         "the idempotency table is down",

@@ -342,14 +342,6 @@ def with_version(function: Function, **configuration: Any) -> Scene:
     return scene
 
 
-def silent(trial: Trial) -> None:
-    """Nobody ever calls back for the attempt; the heartbeat's limit is lowered, because it is three minutes."""
-    with trial.rig.heartbeat_seconds(4):
-        trial.apply()
-        trial.deliver()
-        trial.until_ended()
-
-
 def swept(trial: Trial) -> None:
     """The webhook is down when GitHub delivers; later the sweeper runs, meets the faults, and runs again."""
     rig = trial.rig

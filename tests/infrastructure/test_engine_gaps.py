@@ -49,5 +49,18 @@ def test_an_archive_of_events_is_still_unknown_to_its_cloudformation() -> None:
     assert "AWS::Events::Archive" not in inspect.getsource(provisioners)
 
 
+def test_heartbeats_are_still_ignored() -> None:
+    assert "HeartbeatSeconds" not in inspect.getsource(stepfunctions._invoke_with_callback)
+
+
+def test_every_failure_of_a_function_still_has_one_name() -> None:
+    assert '"errorType": "Sandbox.Timedout" if is_timeout else "Runtime.HandlerError"' in inspect.getsource(lambda_svc)
+
+
+def test_the_cap_on_invocations_still_counts_those_that_wait() -> None:
+    # Set to 0 in local/engine.py: what is over it would be dropped.
+    assert "LAMBDA_ACCOUNT_CONCURRENCY" in inspect.getsource(lambda_svc)
+
+
 def test_send_task_is_still_evaluated_against_all_resources() -> None:
     assert "SendTaskSuccess" not in inspect.getsource(iam_evaluator)

@@ -356,3 +356,10 @@ def test_token_and_credential_stay_inside(
     assert TOKEN not in shown
     assert CREDENTIAL not in shown
     assert '"delivery_id":"' + event["delivery_id"] in shown
+
+
+def test_the_record_of_the_token_is_written_once(stage: Stage, account: Account) -> None:
+    """A client that repeats a write whose answer was lost meets its own record, and nobody would do the work."""
+    task = account.handler("task.handler", PROCESSOR_FUNCTION_ARN="arn:aws:lambda:us-east-1:123456789012:function:p")
+    for handler in (stage.handler, task):
+        assert handler.once._store.client.meta.config.retries["total_max_attempts"] == 1
