@@ -153,6 +153,19 @@ def test_the_finished_document_replaces_the_one_in_progress() -> None:
         assert row.took == "2000 ms"
 
 
+def test_a_caller_does_not_last_as_long_as_what_it_started() -> None:
+    rows = told(document("a", 0, 1), document("b", 5, 6, parent_id="a"))
+    assert [row.took for row in rows] == ["1000 ms", "1000 ms"]
+
+
+@pytest.mark.parametrize("time", ["-1", "1e300", "NaN", "Infinity", "null", '"soon"', "[]"])
+def test_what_is_no_time(time: str) -> None:
+    named = '"id": "a", "trace_id": "1-x", "name": "a"'
+    assert traces.parse([f'{{{named}, "start_time": {time}, "end_time": {START}}}']) == []
+    (one,) = traces.parse([f'{{{named}, "start_time": {START}, "end_time": {time}}}'])
+    assert (one.in_progress, one.end) == (True, START)
+
+
 def test_read_gives_what_is_finished(tmp_path: Path) -> None:
     """`make run` waits until the processor's segment is there, which is its end."""
     file = tmp_path / "traces.jsonl"
@@ -197,6 +210,18 @@ def test_a_killed_task_function_is_an_attempt_too() -> None:
     ]
 
 
+def test_the_lost_function_hangs_from_its_invocation_not_from_what_lambda_did_besides() -> None:
+    overhead = {"id": "overhead", "name": "Overhead", "start_time": START + 1.5, "end_time": START + 1.6}
+    rows = told(
+        document("task", 0, 2, origin="AWS::Lambda::Function", subsegments=[overhead]),
+        document("h", 0.1, 1.4, parent_id="task", annotations={"Service": "task"}),
+        document("killed", 1, 3, origin="AWS::Lambda::Function"),
+        document("x", 2, 2.1, parent_id="never sent", aws={"operation": "PutItem"}),
+    )
+    (lost,) = [row for row in rows if row.is_lost]
+    assert lost.segment.parent_id == "killed"
+
+
 def test_executions_are_counted_for_themselves() -> None:
     """A redelivery starts a second execution; its first attempt is no retry."""
     rows = told(
@@ -228,6 +253,13 @@ def test_long_waits_are_folded_and_short_ones_keep_their_length() -> None:
     assert [fold.at, fold.width] == pytest.approx([2 / 5.5, 2.5 / 5.5])
     assert axis.at(START + 1.25) - axis.at(START + 1) == pytest.approx(0.25 / 5.5)
     assert axis.time(axis.at(START + 602.5)) == pytest.approx(START + 602.5)
+
+
+@pytest.mark.parametrize("origin", ["AWS::StepFunctions::StateMachine", "AWS::Lambda", "AWS::SQS::Queue"])
+def test_what_only_waits_is_folded_too(origin: str) -> None:
+    """Step Functions' segment covers the whole execution, Lambda's own the time in its queue."""
+    rows = told(document("a", 0, 100, origin=origin), document("b", 0, 1, parent_id="a"), document("c", 99, 100))
+    assert [fold.seconds for fold in Axis(rows).folds] == pytest.approx([98])
 
 
 def test_nothing_has_a_scale_and_a_waterfall_too() -> None:
