@@ -148,7 +148,7 @@ def _rows(segments: list[Segment]) -> list[Row]:
     known, callers = {one.id for one in segments}, {one.parent_id for one in segments}
     # What X-Ray infers of a service without segments of its own is the call once more.
     told = [one for one in segments if not one.is_inferred or one.id in callers or one.parent_id not in known]
-    tree = _Tree(_with_lost(told))
+    tree = _Tree(_with_lost(_rehung(told)))
     numbers = _attempts(tree)
     ended: dict[tuple[str, int], float] = {}
     for one in tree.segments:
@@ -190,10 +190,12 @@ def _attempts(tree: _Tree) -> dict[str, tuple[str, int, int]]:
     """By segment, for executions with several attempts: the execution, the attempt's number, and how many there are."""
     executions: dict[str, list[Segment]] = {}
     for one in tree.segments:
-        above = {caller.operation: caller.id for caller in reversed(list(tree.above(one)))}
-        # What was lost and nobody invoked but the state machine is a task function too.
-        if one.service == "task" or (one.name == LOST and "StartExecution" in above and "Invoke" not in above):
-            executions.setdefault(above.get("StartExecution", ""), []).append(one)
+        above = list(tree.above(one))
+        execution = next((caller.id for caller in above if caller.operation == "StartExecution"), "")
+        # What was lost and no task function invoked is one itself.
+        is_lost_task = one.name == LOST and execution and not any(caller.service == "task" for caller in above)
+        if one.service == "task" or is_lost_task:
+            executions.setdefault(execution, []).append(one)
     numbers: dict[str, tuple[str, int, int]] = {}
     for execution, tasks in executions.items():
         if len(tasks) > 1:
@@ -204,6 +206,33 @@ def _attempts(tree: _Tree) -> dict[str, tuple[str, int, int]]:
             if task_id:
                 numbers[one.id] = numbers[task_id]
     return numbers
+
+
+def _rehung(segments: list[Segment]) -> list[Segment]:
+    """Hangs each function from the invocation that it came from.
+
+    In a warm worker the X-Ray SDK keeps the caller for as long as the trace is the same (LambdaContext), so a retry's
+    function says that the first attempt called it. Then it is of the last invocation before it that no function is of.
+    """
+    tree = _Tree(segments)
+    invocations = {one.id: one for one in tree.segments if one.operation == "Invoke" or tree.is_invocation(one)}
+    taken: set[str] = set()
+    callers: dict[str, str] = {}
+    for one in tree.segments:
+        named = next((caller for caller in tree.above(one) if caller.id in invocations), None)
+        if not one.service or named is None:
+            continue
+        free = [
+            other.id
+            for other in invocations.values()
+            if (other.name, other.operation) == (named.name, named.operation)
+            and other.start <= one.start
+            and other.id not in taken
+        ]
+        if named.id in taken and free:
+            callers[one.id] = free[-1]
+        taken.add(callers.get(one.id, named.id))
+    return [replace(one, parent_id=callers[one.id]) if one.id in callers else one for one in segments]
 
 
 def _with_lost(segments: list[Segment]) -> list[Segment]:

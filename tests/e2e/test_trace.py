@@ -46,7 +46,7 @@ def test_a_delivery_that_went_through(deployed: Deployed, synchronize: Flow, tmp
         ("task", None, None),
         ("processor", None, "success"),
     ]
-    assert "attempt" not in printed
+    assert "attempt 1" not in printed
     assert synchronize.trace_ids[0] in printed
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert f"<title>Trace of {synchronize.delivery_id}</title>" in page

@@ -222,6 +222,42 @@ def test_the_lost_function_hangs_from_its_invocation_not_from_what_lambda_did_be
     assert lost.segment.parent_id == "killed"
 
 
+def test_the_second_attempt_in_a_warm_worker_is_shown_where_it_belongs() -> None:
+    """The X-Ray SDK says that the first attempt called it."""
+    rows = told(
+        document("t", 0, 1, annotations={"Service": "task"}),
+        document("i", 0.5, 0.6, parent_id="t", name="lambda", aws={"operation": "Invoke"}),
+        document("p", 1, 2, parent_id="i", annotations={"Service": "processor", "error": "GitHubUnavailable"}),
+        document("u", 10, 11, annotations={"Service": "task"}),
+        document("j", 10.5, 10.6, parent_id="u", name="lambda", aws={"operation": "Invoke"}),
+        document("q", 11, 12, parent_id="i", annotations={"Service": "processor", "conclusion": "success"}),
+        document("r", 13, 14, parent_id="i", annotations={"Service": "processor"}),
+    )
+    assert [(row.segment.id, row.attempt, row.depth) for row in rows] == [
+        ("t", 1, 0),
+        ("i", None, 1),
+        ("p", 1, 2),
+        # Lambda may bring an event twice: without an invocation of its own it stays where it says.
+        ("r", 1, 2),
+        ("u", 2, 0),
+        ("j", None, 1),
+        ("q", 2, 2),
+    ]
+
+
+def test_so_it_is_on_aws() -> None:
+    function = {"origin": "AWS::Lambda::Function", "name": "pullback-TaskFunction"}
+    rows = told(
+        document("s", 0, 0.1, aws={"operation": "StartExecution"}),
+        document("f", 1, 2, parent_id="s", **function),
+        document("t", 1.1, 1.9, parent_id="f", annotations={"Service": "task"}),
+        document("g", 5, 6, parent_id="s", **function),
+        document("other", 5, 6, parent_id="s", origin="AWS::Lambda::Function"),
+        document("u", 5.1, 5.9, parent_id="f", annotations={"Service": "task"}),
+    )
+    assert {row.segment.id: row.segment.parent_id for row in rows if row.attempt} == {"t": "f", "u": "g"}
+
+
 def test_executions_are_counted_for_themselves() -> None:
     """A redelivery starts a second execution; its first attempt is no retry."""
     rows = told(
