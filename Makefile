@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay chaos load fuzz record test test-unit test-integration test-infrastructure \
+.PHONY: help setup run up down trigger replay trace chaos load fuzz record test test-unit test-integration test-infrastructure \
 	test-e2e lint format build clean
 
 help: ## Show this list
@@ -43,6 +43,10 @@ replay: setup ## List dead work; ERROR=, DELIVERY=, REPOSITORY= or ALL=1 replays
 	@$(BIN)/python -m local replay $(if $(STACK),--stack "$(STACK)") $(if $(ERROR),--error "$(ERROR)") \
 		$(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
 		$(if $(ALL),--all) $(if $(YES),--yes) $(if $(QUARANTINE),--quarantine) $(if $(WAIT),--wait "$(WAIT)")
+
+trace: setup ## Show one delivery as a waterfall, here and as a page: DELIVERY= (default: newest); STACK=, HOURS=6, OUT=file
+	@$(BIN)/python -m local trace $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(STACK),--stack "$(STACK)") \
+		$(if $(HOURS),--hours "$(HOURS)") $(if $(OUT),--out "$(OUT)")
 
 chaos: setup ## Fault drill: every fault of the table, what must hold is checked; ONLY=regex for some (about 10 minutes)
 	@$(BIN)/python -m local chaos $(if $(ONLY),--only "$(ONLY)")

@@ -13,84 +13,100 @@ from pathlib import Path
 import psutil
 
 from local.progress import Progress
-from local.replay.options import ReplayOptions, add_arguments
+from local.replay.options import ReplayOptions
+from local.replay.options import add_arguments as add_replay_arguments
 from local.stack import PROJECT, DeploymentError, LocalStack, StackInfo, tidy
+from local.trace.options import add_arguments as add_trace_arguments
 
 
 def main() -> int:
     """Runs one command; returns its exit code: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m local", description="Pullback on one machine.")
-    parser.add_argument(
-        "--directory", type=Path, default=PROJECT / ".local", help="where the stack keeps its files (default: .local)"
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="start, deliver synchronize and build, report, stop")
-    commands.add_parser("up", help="start and leave running")
-    commands.add_parser("down", help="stop what `up` started")
-    trigger_parser = commands.add_parser(
-        "trigger",
-        help="sign and send one delivery, to the running stack or to PULLBACK_URL with PULLBACK_SECRET",
-        description="The secret comes from the environment (PULLBACK_SECRET), not from the command line, "
-        "which every user of the machine can read.",
-    )
-    trigger_parser.add_argument("--action", default="synchronize", help="a sample of events/ (default: synchronize)")
-    trigger_parser.add_argument("--event", type=Path, help="send this payload instead, as it is")
-    trigger_parser.add_argument("--delivery-id", help="send again under an id that was used before")
-    load_parser = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
-    load_parser.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
-    commands.add_parser("record", help="write what load and fuzz found into docs/reliability.md")
-    chaos_parser = commands.add_parser("chaos", help="the fault drill: every fault of the table, and what must hold")
-    chaos_parser.add_argument("--only", help="regular expression: only the faults whose name it finds")
-    replay_parser = commands.add_parser(
-        "replay",
-        help="list dead work, or start it again",
-        description="Without a selection: lists what is dead. With one: shows what would be replayed, asks, and does.",
-    )
-    add_arguments(replay_parser)
-    options = parser.parse_args()
+    options = parser().parse_args()
     options.directory.mkdir(parents=True, exist_ok=True)
     progress = Progress()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        match options.command:
-            case "run":
-                from local.run import run
-
-                refuse_if_running(options.directory)
-                return run(options.directory, progress)
-            case "up":
-                refuse_if_running(options.directory)
-                return up(options.directory, progress)
-            case "down":
-                return down(options.directory, progress)
-            case "load":
-                from local.load import load
-
-                refuse_if_running(options.directory)
-                return load(options.directory, progress, options.n)
-            case "record":
-                from local.record import record
-
-                return record(options.directory, progress)
-            case "chaos":
-                from local.chaos import chaos
-
-                refuse_if_running(options.directory)
-                return chaos(options.directory, progress, options.only)
-            case "replay":
-                from local.replay.command import replay
-
-                return replay(options.directory, progress, ReplayOptions.of(options))
-            case _:
-                from local.trigger import trigger
-
-                return trigger(options.directory, progress, options.action, options.event, options.delivery_id)
+        return run(options, progress)
     except KeyboardInterrupt:
         progress.console.print("interrupted; everything is stopped")
         return 130
     except (DeploymentError, RuntimeError, OSError) as error:
         progress.console.print(f"[red]error:[/] {error}", soft_wrap=True)
         return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    whole = argparse.ArgumentParser(prog="python -m local", description="Pullback on one machine.")
+    whole.add_argument(
+        "--directory", type=Path, default=PROJECT / ".local", help="where the stack keeps its files (default: .local)"
+    )
+    commands = whole.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="start, deliver synchronize and build, report, stop")
+    commands.add_parser("up", help="start and leave running")
+    commands.add_parser("down", help="stop what `up` started")
+    trigger = commands.add_parser(
+        "trigger",
+        help="sign and send one delivery, to the running stack or to PULLBACK_URL with PULLBACK_SECRET",
+        description="The secret comes from the environment (PULLBACK_SECRET), not from the command line, "
+        "which every user of the machine can read.",
+    )
+    trigger.add_argument("--action", default="synchronize", help="a sample of events/ (default: synchronize)")
+    trigger.add_argument("--event", type=Path, help="send this payload instead, as it is")
+    trigger.add_argument("--delivery-id", help="send again under an id that was used before")
+    replay = commands.add_parser(
+        "replay",
+        help="list dead work, or start it again",
+        description="Without a selection: lists what is dead. With one: shows what would be replayed, asks, and does.",
+    )
+    add_replay_arguments(replay)
+    add_trace_arguments(commands.add_parser("trace", help="show one delivery as a waterfall, here and as a page"))
+    chaos = commands.add_parser("chaos", help="the fault drill: every fault of the table, and what must hold")
+    chaos.add_argument("--only", help="regular expression: only the faults whose name it finds")
+    load = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
+    load.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
+    commands.add_parser("record", help="write what load and fuzz found into docs/reliability.md")
+    return whole
+
+
+def run(options: argparse.Namespace, progress: Progress) -> int:
+    """Runs the command that the options name. Each imports what only it needs."""
+    directory: Path = options.directory
+    if options.command in ("run", "up", "load", "chaos"):
+        refuse_if_running(directory)
+    match options.command:
+        case "run":
+            from local.run import run as run_once
+
+            return run_once(directory, progress)
+        case "up":
+            return up(directory, progress)
+        case "down":
+            return down(directory, progress)
+        case "load":
+            from local.load import load
+
+            return load(directory, progress, options.n)
+        case "record":
+            from local.record import record
+
+            return record(directory, progress)
+        case "chaos":
+            from local.chaos import chaos
+
+            return chaos(directory, progress, options.only)
+        case "replay":
+            from local.replay.command import replay
+
+            return replay(directory, progress, ReplayOptions.of(options))
+        case "trace":
+            from local.trace.command import trace
+
+            return trace(directory, progress, options.delivery, options.stack, options.out, options.hours)
+        case _:
+            from local.trigger import trigger
+
+            return trigger(directory, progress, options.action, options.event, options.delivery_id)
 
 
 def positive(text: str) -> int:

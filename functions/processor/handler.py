@@ -107,6 +107,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         else:
             telemetry.count(Metric.WORK_FAILED)
             telemetry.log.exception("work failed", error=type(error).__name__)
+        telemetry.annotate("error", type(error).__name__)
         if callback is None:
             raise
         report_failure(callback, error, attendance)

@@ -6,6 +6,7 @@ When the bytes run out, everything is 0, empty, and the first of its options; th
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Source:
         """A value that JSON can hold. ``names`` are keys to use besides invented ones."""
         match self.below(6 if depth else 4):
             case 0:
-                return self.pick(ODD)
+                return copy.deepcopy(self.pick(ODD))
             case 1:
                 return self.text(40)
             case 2:
@@ -129,7 +130,8 @@ class Source:
             holder, key = self.pick(holders) if holders else (document, "")
             match self.below(5):
                 case 0:
-                    holder[key] = self.pick(ODD)
+                    # A copy: a container that is changed later would be another one in the next input.
+                    holder[key] = copy.deepcopy(self.pick(ODD))
                 case 1:
                     del holder[key]
                 case 2:
