@@ -426,7 +426,7 @@ def stage_of(histories: list[list[int]], order: Any, per_page: int, bounds: Boun
     return stage
 
 
-bounds = st.builds(Bounds, pages=st.integers(1, 4), redeliveries=st.integers(1, 5))
+bounds = st.just(Bounds()) | st.builds(Bounds, pages=st.integers(1, 4), redeliveries=st.integers(1, 5))
 
 
 @settings(deadline=None)
@@ -496,8 +496,13 @@ def test_no_event_is_asked_for_more_often_than_allowed(
     for _ in range(300):
         stage.github.now += 900
         stage.run()
-    assert stage.github.asked == dict.fromkeys(wanted, MAX_ATTEMPTS)
-    assert stage.telemetry.counts[Metric.SWEEP_GIVEN_UP] == len(wanted)
+    # A run of one page and one request a quarter of an hour does not get to all attempts before the look-back ends.
+    assert set(stage.github.asked) == wanted
+    assert all(times <= MAX_ATTEMPTS for times in stage.github.asked.values())
+    assert stage.telemetry.counts[Metric.SWEEP_GIVEN_UP] <= len(wanted)
+    if bounds == Bounds():
+        assert stage.github.asked == dict.fromkeys(wanted, MAX_ATTEMPTS)
+        assert stage.telemetry.counts[Metric.SWEEP_GIVEN_UP] == len(wanted)
 
 
 @given(
