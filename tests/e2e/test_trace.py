@@ -39,7 +39,7 @@ def functions(deployed: Deployed, delivery: str) -> list[Row]:
 
 
 def test_a_delivery_that_went_through(deployed: Deployed, synchronize: Flow, tmp_path: Path) -> None:
-    # One of its own: other tests invoke the functions with the job of ``synchronize``, which is here for warm functions.
+    # One of its own: other tests invoke the functions with the job of ``synchronize``, which warms them here.
     done = deployed.run("synchronize", deployed.github.open_pull_request({"shown.txt": f"{uuid.uuid4()}\n"}))
     printed = shown(deployed, done.delivery_id, tmp_path / "page.html")
     rows = functions(deployed, done.delivery_id)
