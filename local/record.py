@@ -19,17 +19,27 @@ PAGE = PROJECT / "docs" / "reliability.md"
 
 
 def fill(name: str, text: str, page: Path = PAGE) -> None:
-    """Replaces what is between ``<!-- name:begin -->`` and ``<!-- name:end -->``.
+    """Replaces what is between the marks of this name in a page.
 
     Raises:
         RuntimeError: the page has no such marks.
     """
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    old = page.read_text()
-    new, found = re.subn(f"{begin}\n.*?{end}", lambda _: f"{begin}\n{text.strip()}\n{end}", old, flags=re.DOTALL)
-    if not found:
-        raise RuntimeError(f"{page.name} has no place for {name}: {begin} … {end}")
+    new = filled(page.read_text(), name, text)
+    if new is None:
+        raise RuntimeError(f"{page.name} has no place for {name}: <!-- {name}:begin --> … <!-- {name}:end -->")
     page.write_text(new)
+
+
+def marked(name: str, text: str) -> str:
+    """The text between its marks."""
+    return f"<!-- {name}:begin -->\n{text.strip()}\n<!-- {name}:end -->"
+
+
+def filled(page: str, name: str, text: str) -> str | None:
+    """A page's text with this between the marks of the name; None when it has no such marks."""
+    between = f"<!-- {name}:begin -->.*?<!-- {name}:end -->"
+    new, found = re.subn(between, lambda _: marked(name, text), page, flags=re.DOTALL)
+    return new if found else None
 
 
 def fuzz_table(record: Mapping[str, Any]) -> str:

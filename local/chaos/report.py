@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from local.stack import PROJECT
+from local.record import PAGE, filled, marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 
     from local.chaos.model import Result
 
-PAGE = PROJECT / "docs" / "reliability.md"
-BEGIN, END = "<!-- chaos:begin -->", "<!-- chaos:end -->"
+NAME = "chaos"
 
 
 def table(results: Sequence[Result]) -> str:
@@ -43,12 +41,8 @@ def render(results: Sequence[Result], seconds: float, page: Path = PAGE) -> bool
         return False
     text = page.read_text()
     held = sum(one.held for one in results)
-    part = f"{BEGIN}\n{held} of {len(results)} faults held, in {seconds / 60:.1f} minutes.\n\n{table(results)}\n{END}"
-    if BEGIN in text and END in text:
-        text = re.sub(f"{BEGIN}.*?{END}", lambda _: part, text, flags=re.DOTALL)
-    else:
-        text = f"{text.rstrip()}\n\n{part}\n"
-    page.write_text(text)
+    part = f"{held} of {len(results)} faults held, in {seconds / 60:.1f} minutes.\n\n{table(results)}"
+    page.write_text(filled(text, NAME, part) or f"{text.rstrip()}\n\n{marked(NAME, part)}\n")
     return True
 
 

@@ -105,6 +105,7 @@ def test_a_fault_that_lasts_has_no_end_of_its_own() -> None:
     assert "times" not in Call("s3", "PutObject").is_down()
 
 
+BEGIN, END = "<!-- chaos:begin -->", "<!-- chaos:end -->"
 RESULTS = [
     Result("killed | twice", held=True, outcome="202 started → SUCCEEDED success", effects=2, seconds=1.25),
     Result("lost", held=False, outcome="202 started → FAILED", effects=0, seconds=60.0, problems=["the job is lost"]),
@@ -119,11 +120,11 @@ def test_the_table_has_a_row_a_fault() -> None:
 
 def test_the_part_between_the_marks_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "reliability.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert report.render(RESULTS, 90, page)
     text = page.read_text()
-    assert text.startswith(f"before\n{report.BEGIN}\n1 of 2 faults held, in 1.5 minutes.\n")
-    assert text.endswith(f"{report.END}\nafter\n")
+    assert text.startswith(f"before\n{BEGIN}\n1 of 2 faults held, in 1.5 minutes.\n")
+    assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
     assert report.render(RESULTS, 90, page)
     assert page.read_text() == text
@@ -135,7 +136,7 @@ def test_a_page_without_marks_gets_them_and_no_page_is_made(tmp_path: Path) -> N
     assert not page.exists()
     page.write_text("before\n")
     assert report.render(RESULTS, 90, page)
-    assert page.read_text().startswith(f"before\n\n{report.BEGIN}\n")
+    assert page.read_text().startswith(f"before\n\n{BEGIN}\n")
 
 
 @pytest.mark.parametrize(
