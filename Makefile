@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace chaos load fuzz record test test-unit test-integration test-infrastructure \
+.PHONY: help setup run up down trigger replay trace chaos load fuzz record docs test test-unit test-integration test-infrastructure \
 	test-e2e lint format build clean
 
 help: ## Show this list
@@ -60,6 +60,9 @@ fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook 
 
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)
 	@$(BIN)/python -m local record
+
+docs: setup ## Write docs/metrics.md from the catalogue of metrics
+	@$(BIN)/python -m local docs
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz

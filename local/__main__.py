@@ -65,11 +65,12 @@ def parser() -> argparse.ArgumentParser:
     chaos.add_argument("--only", help="regular expression: only the faults whose name it finds")
     load = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
     load.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
+    commands.add_parser("docs", help="write docs/metrics.md from the catalogue of metrics")
     commands.add_parser("record", help="write what load and fuzz found into docs/reliability.md")
     return whole
 
 
-def run(options: argparse.Namespace, progress: Progress) -> int:
+def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 - one case a command
     """Runs the command that the options name. Each imports what only it needs."""
     directory: Path = options.directory
     if options.command in ("run", "up", "load", "chaos"):
@@ -87,6 +88,10 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
             from local.load import load
 
             return load(directory, progress, options.n)
+        case "docs":
+            from local.docs import docs
+
+            return docs(progress)
         case "record":
             from local.record import record
 

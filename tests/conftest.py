@@ -26,6 +26,7 @@ os.environ.update(
     AWS_CONFIG_FILE=os.devnull,
     AWS_SHARED_CREDENTIALS_FILE=os.devnull,
     AWS_EC2_METADATA_DISABLED="true",
+    POWERTOOLS_METRICS_NAMESPACE="Pullback/test",
 )
 
 _triggers = ROOT / "functions" / "webhook" / "triggers.json"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from shared.telemetry import Telemetry
+
 if TYPE_CHECKING:
-    from shared.telemetry import Telemetry
+    from shared.metrics import Metric
 
 SHA = "a" * 40
 BASE_SHA = "b" * 40
@@ -32,6 +35,20 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms
+
+
+class CountingTelemetry(Telemetry):
+    """Keeps what is counted: ``counted`` by metric, ``values`` one by one with what it is broken down by."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.counted: Counter[Metric] = Counter()
+        self.values: list[tuple[Metric, float, dict[str, str]]] = []
+
+    def count(self, metric: Metric, value: float = 1, **by: str) -> None:
+        assert set(by) == set(metric.by)
+        self.counted[metric] += value  # type: ignore[assignment] # durations are no whole numbers
+        self.values.append((metric, value, by))
 
 
 class _CurrentStdout:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from processor.callback import CallbackUnavailable
 from processor.errors import DeadlineExceeded, TaskClosed, WorkInProgress, WorkRecordUnavailable
-from shared.telemetry import Metric
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable

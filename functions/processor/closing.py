@@ -17,9 +17,10 @@ from processor.github import PullRequestClient, connect
 from processor.reporting import show, show_result
 from shared.aws import client
 from shared.dead_work import DeadWork, read
+from shared.metrics import Metric
 from shared.queue import PoisonMessage, QueueConsumer
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def close(record: SQSRecord) -> None:
     if dead.execution is None or dead.status not in ("FAILED", "TIMED_OUT", "ABORTED"):
         raise PoisonMessage("no event of an execution that ended without success")
     try:
-        github = connect(dead.job, credential.read(), GITHUB_API_URL)
+        github = connect(dead.job, credential.read(), GITHUB_API_URL, telemetry)
         is_closed = close_status(dead, dead.execution, claims, github)
     except GitHubRefused as refusal:
         if refusal.status not in GONE:

@@ -18,6 +18,7 @@ from processor.github_access import (
     RETRY,
     TIMEOUT_SECONDS,
     USER_AGENT,
+    Calls,
     answer_error,
     authentication,
     sign_in,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from processor.archive import ByteStream
     from shared.job import Job
+    from shared.telemetry import Telemetry
 
 Value = TypeVar("Value", str, int)
 State = Literal["pending", "success", "failure", "error"]
@@ -55,6 +57,7 @@ def connect(
     job: Job,
     credential: str,
     api_url: str,
+    telemetry: Telemetry,
     *,
     timeout: int = TIMEOUT_SECONDS,
     download_timeout: tuple[float, float] = _DOWNLOAD_TIMEOUT_SECONDS,
@@ -66,6 +69,7 @@ def connect(
         credential: a token; or JSON, ``{"token": ...}`` or ``{"app_id": ..., "private_key": ...}`` of a GitHub App,
             which then asks for a token of the job's installation.
         api_url: GitHub's API, such as ``https://api.github.com``.
+        telemetry: counts the calls.
         timeout: seconds to wait for a connection, or for bytes of an answer.
         download_timeout: the same two, for the archive.
 
@@ -79,8 +83,9 @@ def connect(
             raise CredentialInvalid("the GitHub credential is an App's, but the delivery names no installation")
         auth = auth.get_installation_auth(job.installation.id)
     # Two writes a job, and at most some thirty reads: nothing to slow down.
-    github = sign_in(auth, api_url, timeout=timeout)
-    return PullRequestClient(job, github, download_timeout)
+    calls = Calls(telemetry)
+    github = sign_in(auth, api_url, calls, timeout=timeout)
+    return PullRequestClient(job, github, calls, download_timeout)
 
 
 class PullRequestClient:
@@ -92,21 +97,22 @@ class PullRequestClient:
         GitHubRefused: any other 4xx, or a redirect to another host.
     """
 
-    def __init__(self, job: Job, github: Github, download_timeout: tuple[float, float]) -> None:
+    def __init__(self, job: Job, github: Github, calls: Calls, download_timeout: tuple[float, float]) -> None:
         self._number = job.pull_request.number
         self._sha = job.pull_request.head.sha
         self._context = f"pullback/{job.action}"
         self._repository = github.get_repo(job.repository.full_name)
+        self._calls = calls
         self._download_timeout = download_timeout
 
     def head_sha(self) -> str:
         """The pull request's head right now."""
-        with translated("GET /repos/{owner}/{repo}/pulls/{number}"):
+        with self._calls.call("GET /repos/{owner}/{repo}/pulls/{number}"):
             return _known(self._pull_request().head.sha, str)
 
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
-        with translated("GET /repos/{owner}/{repo}/pulls/{number}"):
+        with self._calls.call("GET /repos/{owner}/{repo}/pulls/{number}"):
             return _known(self._pull_request().changed_files, int)
 
     def files(self) -> Iterator[ChangedFile]:
@@ -114,7 +120,7 @@ class PullRequestClient:
         pages = self._pull_request().get_files()
         # By number, not by link: bounded, and no page stays in memory.
         for number in range(MAX_FILES // PAGE):
-            with translated("GET /repos/{owner}/{repo}/pulls/{number}/files"):
+            with self._calls.call("GET /repos/{owner}/{repo}/pulls/{number}/files"):
                 page = [_changed_file(file) for file in pages.get_page(number)]
             yield from page
             if len(page) < PAGE:
@@ -128,7 +134,7 @@ class PullRequestClient:
             description: one line; cut, and without control characters.
             target_url: where the details are.
         """
-        with translated("POST /repos/{owner}/{repo}/statuses/{sha}"):
+        with self._calls.call("POST /repos/{owner}/{repo}/statuses/{sha}"):
             self._repository.get_commit(self._sha).create_status(
                 state,
                 description=_described(description),
@@ -138,7 +144,7 @@ class PullRequestClient:
 
     def shows(self, state: State, description: str, target_url: str | None = None) -> bool:
         """Whether the action's newest commit status on the job's head SHA is exactly this one."""
-        with translated("GET /repos/{owner}/{repo}/statuses/{sha}"):
+        with self._calls.call("GET /repos/{owner}/{repo}/statuses/{sha}"):
             # Newest first, those of other contexts among them.
             statuses = islice(self._repository.get_commit(self._sha).get_statuses(), MAX_STATUSES)
             shown = next((one for one in statuses if one.context == self._context), None)
@@ -156,7 +162,7 @@ class PullRequestClient:
 
         Reading raises GitHubUnavailable when the stream breaks.
         """
-        with translated("GET /repos/{owner}/{repo}/tarball/{ref}"):
+        with self._calls.call("GET /repos/{owner}/{repo}/tarball/{ref}"):
             link = self._repository.get_archive_link("tarball", self._sha)
         if urlsplit(link).scheme != urlsplit(self._repository.requester.base_url).scheme:
             raise GitHubRefused("GET archive: redirected to another scheme")
@@ -165,7 +171,7 @@ class PullRequestClient:
         retry = RETRY.new(connect=0, read=0, other=0)
         with requests.Session() as session:
             session.mount(link, requests.adapters.HTTPAdapter(max_retries=retry))
-            with translated("GET archive"):
+            with self._calls.call("GET archive"):
                 response = session.get(
                     link,
                     stream=True,

@@ -18,9 +18,14 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from processor.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from github.Requester import Requester
+
+    from shared.telemetry import Telemetry
 
 PAGE = 100
 """Items a page: GitHub's limit."""
@@ -81,14 +86,49 @@ def _app(fields: dict[str, Any]) -> Auth.AppAuth:
     return app
 
 
+class Calls:
+    """The calls that are made to GitHub: each is counted, and its failure is one of our errors.
+
+    Args:
+        telemetry: where they are counted.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self.requester: Requester | None = None
+        """PyGithub's, which remembers what GitHub said of its rate limit."""
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        """One call. ``name``: method and path template, for messages. Raises as ``translated`` does."""
+        self._telemetry.count(Metric.GITHUB_CALL)
+        try:
+            with translated(name):
+                yield
+        except WorkError as error:
+            self._telemetry.count(Metric.GITHUB_ERROR, error=type(error).__name__)
+            raise
+        finally:
+            left, limit = self.requester.rate_limiting if self.requester else (-1, -1)
+            # A GitHub Enterprise Server may have no limit.
+            if limit > 0:
+                self._telemetry.count(Metric.GITHUB_RATE_LIMIT_LEFT, left)
+
+
 def sign_in(
-    auth: Auth.Auth, api_url: str, *, timeout: int = TIMEOUT_SECONDS, seconds_between_writes: float | None = None
+    auth: Auth.Auth,
+    api_url: str,
+    calls: Calls,
+    *,
+    timeout: int = TIMEOUT_SECONDS,
+    seconds_between_writes: float | None = None,
 ) -> Github:
     """A client that is signed in; an installation's token is asked for now.
 
     Args:
         auth: how.
         api_url: GitHub's API, such as ``https://api.github.com``.
+        calls: what is called is counted there; the client's rate limit from now on.
         timeout: seconds to wait for a connection, or for bytes of an answer.
         seconds_between_writes: pause between two requests that change something.
 
@@ -106,8 +146,9 @@ def sign_in(
         user_agent=USER_AGENT,
         lazy=True,
     )
+    calls.requester = github.requester
     if isinstance(auth, Auth.AppInstallationAuth):
-        with translated("POST /app/installations/{installation_id}/access_tokens"):
+        with calls.call("POST /app/installations/{installation_id}/access_tokens"):
             _ = auth.token
     return github
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
@@ -25,8 +26,9 @@ from processor.reporting import carry_out
 from shared.aws import client
 from shared.idempotency import OncePerToken
 from shared.job import Outcome, TaskEvent, invalid_fields
+from shared.metrics import Metric
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry, fingerprint
+from shared.telemetry import Telemetry, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +49,15 @@ settings.check()
 telemetry = Telemetry("processor")
 stepfunctions = client("stepfunctions")
 heartbeats = client("stepfunctions", attempts=1)
-once = OncePerToken("processor", _table, client("dynamodb", attempts=1))
+once = OncePerToken("processor", _table, client("dynamodb", attempts=1), telemetry)
 claims = Claims(_table, client("dynamodb"))
 credential = Credential(_credential_name, client("secretsmanager"))
 artifacts = ArtifactStore(client("s3", read_timeout=30.0), _bucket, _link)
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     except IdempotencyAlreadyInProgressError:
         # Lambda delivered the event twice. Whoever holds the token completes it; raising would send this copy to the
         # on-failure destination as if the work had failed.
-        telemetry.count(Metric.DUPLICATE_ATTEMPT)
         telemetry.log.warning("task is being worked on already")
     except TaskClosed as closed:
         # Final, and nobody's fault: the execution timed out, was aborted, or is complete.
@@ -105,7 +111,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             telemetry.count(Metric.WORK_DEFERRED)
             telemetry.log.warning("work is in other hands", reason=str(error))
         else:
-            telemetry.count(Metric.WORK_FAILED)
+            telemetry.count(Metric.WORK_FAILED, action=known_action(event))
             telemetry.log.exception("work failed", error=type(error).__name__)
         telemetry.annotate("error", type(error).__name__)
         if callback is None:
@@ -125,7 +131,17 @@ def accept(event: dict[str, Any]) -> TaskEvent:
     except ValidationError as error:
         raise InvalidJob(f"fields missing or not valid: {invalid_fields(error)}") from None
     telemetry.bind(task, execution=task.execution, token=task.taskToken)
+    # A later attempt has waited for the ones before it, which is no delay of its own.
+    if task.entered_at is not None and not task.retry_count:
+        delay = (now() - task.entered_at).total_seconds() * 1000
+        # The two clocks are not one.
+        telemetry.count(Metric.START_DELAY, max(0.0, delay))
     return task
+
+
+def known_action(event: dict[str, Any]) -> str:
+    """The event's action if there is one of this name, for a metric: names from outside could be any number."""
+    return name if (name := event.get("action")) in registry.names() else "unknown"
 
 
 def attempt(task: TaskEvent, context: LambdaContext, attendance: Attendance) -> Outcome:
@@ -151,7 +167,7 @@ def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
     """
     started = time.monotonic()
     action = registry.find(job.action)
-    github = connect(job, credential.read(), GITHUB_API_URL)
+    github = connect(job, credential.read(), GITHUB_API_URL, telemetry)
     claim = claims.take(job, by)
     is_reused = claim.result is not None
     attendance.keep(claim)
@@ -167,9 +183,11 @@ def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
     finally:
         attendance.keep(None)
     outcome = Outcome(action=job.action, delivery_id=job.delivery_id, **result.model_dump())
-    telemetry.count(Metric.WORK_REUSED if is_reused else Metric.WORK_SUCCEEDED)
-    if not is_reused:
-        telemetry.count(Metric.WORK_DURATION, outcome.duration_ms)
+    if is_reused:
+        telemetry.count(Metric.WORK_REUSED)
+    else:
+        telemetry.count(Metric.WORK_SUCCEEDED, action=job.action, conclusion=outcome.conclusion)
+        telemetry.count(Metric.WORK_DURATION, outcome.duration_ms, action=job.action)
     telemetry.annotate("conclusion", outcome.conclusion)
     telemetry.log.info(
         "work done",

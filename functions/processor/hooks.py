@@ -17,11 +17,13 @@ from github import Auth
 from github.GithubException import GithubException
 
 from processor.errors import CredentialInvalid, GitHubRefused
-from processor.github_access import PAGE, TIMEOUT_SECONDS, authentication, sign_in, translated
+from processor.github_access import PAGE, TIMEOUT_SECONDS, Calls, authentication, sign_in
 from shared.job import DELIVERY_ID_PATTERN, FULL_NAME_PATTERN
 
 if TYPE_CHECKING:
     from github import Github
+
+    from shared.telemetry import Telemetry
 
 APP = "app"
 """The name of a GitHub App's hook, of which there is only one."""
@@ -129,8 +131,9 @@ class HookDeliveries:
         GitHubRefused: any other 4xx.
     """
 
-    def __init__(self, hook: Hook, github: Github) -> None:
+    def __init__(self, hook: Hook, github: Github, calls: Calls) -> None:
         self._hook = hook
+        self._calls = calls
         self._requester = github.requester
 
     def page(self, cursor: str | None) -> Page:
@@ -140,7 +143,7 @@ class HookDeliveries:
             CursorLost: see there.
         """
         call = f"GET {self._hook.template}"
-        with translated(call):
+        with self._calls.call(call):
             try:
                 headers, body = self._requester.requestJsonAndCheck(
                     "GET",
@@ -155,7 +158,7 @@ class HookDeliveries:
 
     def redeliver(self, entry: Entry) -> None:
         """Asks GitHub to deliver the entry's event again. GitHub does so a little later, as a new entry."""
-        with translated(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
+        with self._calls.call(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
             self._requester.requestJsonAndCheck("POST", f"{self._hook.path}/{entry.id}/attempts")
 
 
@@ -163,6 +166,7 @@ def connect(
     hook: Hook,
     credential: str,
     api_url: str,
+    telemetry: Telemetry,
     *,
     timeout: int = TIMEOUT_SECONDS,
     seconds_between_writes: float | None = SECONDS_BETWEEN_WRITES,
@@ -175,6 +179,7 @@ def connect(
             "private_key": ...}`` of a GitHub App, which signs in as itself for its own hook, and with a token of its
             installation for a repository's.
         api_url: GitHub's API.
+        telemetry: counts the calls.
         timeout: seconds to wait for a connection, or for bytes of an answer.
         seconds_between_writes: pause between two redeliveries.
 
@@ -182,17 +187,17 @@ def connect(
         CredentialInvalid: the credential has neither form, or is none of an App and the hook is an App's.
         GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
     """
-
+    calls = Calls(telemetry)
     auth = authentication(credential)
-    github = sign_in(auth, api_url, timeout=timeout, seconds_between_writes=seconds_between_writes)
+    github = sign_in(auth, api_url, calls, timeout=timeout, seconds_between_writes=seconds_between_writes)
     if isinstance(auth, Auth.AppAuth) and hook.repository is not None:
-        with translated("GET /repos/{owner}/{repo}/installation"):
+        with calls.call("GET /repos/{owner}/{repo}/installation"):
             _, body = github.requester.requestJsonAndCheck("GET", f"/repos/{hook.repository}/installation")
             installation = auth.get_installation_auth(_integer(body["id"]))
-        github = sign_in(installation, api_url, timeout=timeout, seconds_between_writes=seconds_between_writes)
+        github = sign_in(installation, api_url, calls, timeout=timeout, seconds_between_writes=seconds_between_writes)
     elif hook.repository is None and not isinstance(auth, Auth.AppAuth):
         raise CredentialInvalid("an App's hook needs the App's id and private key; the GitHub credential is a token")
-    return HookDeliveries(hook, github)
+    return HookDeliveries(hook, github, calls)
 
 
 def _entry(body: Any) -> Entry:

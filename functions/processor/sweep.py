@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from processor.errors import GitHubRateLimited, GitHubRefused
 from processor.hooks import CursorLost
-from shared.telemetry import Metric
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,9 @@ from processor.hooks import parse_hooks
 from processor.sweep import Bounds, Sweep, Tally
 from processor.sweep_ledger import SweptAlready, TableLedger
 from shared.aws import client
+from shared.metrics import Metric
 from shared.settings import ConfigurationError, Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ def sweep(hook: Hook, remaining: Callable[[], float], *, hooks_left: int) -> Tal
     """
     left = remaining()
     stop_at = left - (left - STOP_BEFORE_SECONDS) / hooks_left
-    deliveries = hooks.connect(hook, credential.read(), GITHUB_API_URL)
+    deliveries = hooks.connect(hook, credential.read(), GITHUB_API_URL, telemetry)
     tally = Sweep(
         hook=hook.name,
         deliveries=deliveries,

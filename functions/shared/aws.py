@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
+    from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
@@ -39,6 +40,8 @@ def _session() -> boto3.session.Session:
     return boto3.session.Session()
 
 
+@overload
+def client(service: Literal["cloudformation"]) -> CloudFormationClient: ...
 @overload
 def client(service: Literal["dynamodb"], *, attempts: int = ...) -> DynamoDBClient: ...
 @overload

@@ -13,12 +13,17 @@ from aws_lambda_powertools.utilities.idempotency import (
     IdempotencyConfig,
     idempotent_function,
 )
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
+
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+    from shared.telemetry import Telemetry
 
 # Longer than anything can hold an event back: the longest retention of an SQS queue is 14 days.
 EXPIRES_AFTER_SECONDS = 15 * 24 * 60 * 60
@@ -33,12 +38,14 @@ class OncePerToken:
         table: the idempotency table.
         dynamodb: the client to use; of one attempt a call. A client that repeats a write whose answer was lost would
             find its own record there, and take itself for a second delivery of the event.
+        telemetry: counts what came again.
 
     One instance a function: Powertools' persistence layer keeps the configuration it saw first.
     """
 
-    def __init__(self, prefix: str, table: str, dynamodb: DynamoDBClient) -> None:
+    def __init__(self, prefix: str, table: str, dynamodb: DynamoDBClient, telemetry: Telemetry) -> None:
         self._prefix = prefix
+        self._telemetry = telemetry
         self._store = DynamoDBPersistenceLayer(table_name=table, boto3_client=dynamodb)
         self._config = IdempotencyConfig(
             event_key_jmespath="taskToken",
@@ -63,8 +70,11 @@ class OncePerToken:
             IdempotencyPersistenceLayerError: the table did not answer.
         """
         self._config.register_lambda_context(context)
+        has_run = False
 
         def keyed(*, data: dict[str, str]) -> dict[str, Any]:  # noqa: ARG001 - Powertools reads the key from it
+            nonlocal has_run
+            has_run = True
             return function()
 
         guarded = idempotent_function(
@@ -74,5 +84,11 @@ class OncePerToken:
             config=self._config,
             key_prefix=self._prefix,
         )
-        result: dict[str, Any] = guarded(data={"taskToken": token})
+        try:
+            result: dict[str, Any] = guarded(data={"taskToken": token})
+        except IdempotencyAlreadyInProgressError:
+            self._telemetry.count(Metric.IDEMPOTENCY_IN_PROGRESS)
+            raise
+        if not has_run:
+            self._telemetry.count(Metric.IDEMPOTENCY_HIT)
         return result

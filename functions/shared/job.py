@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -111,6 +111,10 @@ class TaskEvent(Job):
         default=None, repr=False
     )
     execution: Annotated[str, StringConstraints(max_length=80)] | None = None
+    entered_at: AwareDatetime | None = None
+    """When the execution came to its state: its first attempt has been under way since."""
+    retry_count: Annotated[int, Field(ge=0)] | None = None
+    """Attempts before this one, in the same execution."""
 
 
 class Outcome(Contract):

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import error_code
-from shared.telemetry import Metric
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable

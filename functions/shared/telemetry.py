@@ -12,11 +12,10 @@ import os
 import re
 import warnings
 from contextlib import contextmanager
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from shared.job import DELIVERY_ID_PATTERN
 
@@ -26,58 +25,13 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from shared.job import Job
-
-NAMESPACE = "Pullback"
+    from shared.metrics import Metric
 
 # A handler that fails before it counts anything has no metrics, which is nothing to warn of in the middle of its log.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 
 _TRACE_ID = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")
-
-
-class Metric(Enum):
-    """The catalogue: every metric that a handler may emit, with its unit and meaning.
-
-    All have the one dimension ``service``: one alarm matches exactly one set of dimensions, and a pull request, a
-    delivery or a token is never one.
-    """
-
-    DELIVERY_RECEIVED = "DeliveryReceived", MetricUnit.Count, "webhook calls, whatever came of them"
-    DELIVERY_STARTED = "DeliveryStarted", MetricUnit.Count, "deliveries that started an execution"
-    DELIVERY_DUPLICATE = "DeliveryDuplicate", MetricUnit.Count, "deliveries whose execution runs or has succeeded"
-    DELIVERY_RESTARTED = "DeliveryRestarted", MetricUnit.Count, "redeliveries that started a new attempt"
-    DELIVERY_IGNORED = "DeliveryIgnored", MetricUnit.Count, "deliveries that trigger nothing, pings among them"
-    DELIVERY_REJECTED = "DeliveryRejected", MetricUnit.Count, "deliveries answered 4xx"
-    DELIVERY_QUEUED = "DeliveryQueued", MetricUnit.Count, "deliveries kept in the replay queue: Step Functions was away"
-    DELIVERY_UNAVAILABLE = "DeliveryUnavailable", MetricUnit.Count, "deliveries answered 503"
-    SIGNATURE_INVALID = "SignatureInvalid", MetricUnit.Count, "missing, malformed or wrong signatures"
-    SECRET_REFRESHED = "SecretRefreshed", MetricUnit.Count, "webhook secret read again after a mismatch"
-    TASK_DISPATCHED = "TaskDispatched", MetricUnit.Count, "processor invocations accepted by Lambda"
-    DUPLICATE_ATTEMPT = "DuplicateAttempt", MetricUnit.Count, "events whose task token is being worked on already"
-    WORK_SUCCEEDED = "WorkSucceeded", MetricUnit.Count, "work that ended with an outcome, whatever its conclusion"
-    WORK_FAILED = "WorkFailed", MetricUnit.Count, "work that could not be done"
-    WORK_DURATION = "WorkDuration", MetricUnit.Milliseconds, "time an action took"
-    HEARTBEAT_SENT = "HeartbeatSent", MetricUnit.Count, "heartbeats that Step Functions accepted"
-    HEARTBEAT_LOST = "HeartbeatLost", MetricUnit.Count, "heartbeats that did not get through"
-    CALLBACK_REFUSED = "CallbackRefused", MetricUnit.Count, "callbacks for a task that is closed already"
-    WORK_DEFERRED = "WorkDeferred", MetricUnit.Count, "attempts that found the same work in other hands"
-    WORK_REUSED = "WorkReused", MetricUnit.Count, "attempts that took the stored result of the same work"
-    CRASH_REPORTED = "CrashReported", MetricUnit.Count, "dead processor invocations reported to their execution"
-    STATUS_CLOSED = "StatusClosed", MetricUnit.Count, "commit statuses closed after an execution ended without success"
-    REPLAY_STARTED = "ReplayStarted", MetricUnit.Count, "executions that replay started"
-    REPLAY_REFUSED = "ReplayRefused", MetricUnit.Count, "replays of what runs or has succeeded"
-    MESSAGE_QUARANTINED = "MessageQuarantined", MetricUnit.Count, "messages that cannot be read, put aside"
-    MESSAGE_RETURNED = "MessageReturned", MetricUnit.Count, "messages given back to their queue for another try"
-    SWEEP_DELIVERIES_SEEN = "SweepDeliveriesSeen", MetricUnit.Count, "deliveries that a sweep looked at"
-    SWEEP_REDELIVERY_REQUESTED = "SweepRedeliveryRequested", MetricUnit.Count, "redeliveries asked of GitHub"
-    SWEEP_GIVEN_UP = "SweepGivenUp", MetricUnit.Count, "deliveries that failed at every redelivery"
-    SWEEP_FAILED = "SweepFailed", MetricUnit.Count, "sweeps of a hook that did not come to their end"
-
-    def __init__(self, label: str, unit: MetricUnit, meaning: str) -> None:
-        self.label = label
-        self.unit = unit
-        self.meaning = meaning
 
 
 def fingerprint(token: str) -> str:
@@ -98,8 +52,11 @@ class Telemetry:
     """
 
     def __init__(self, service: str) -> None:
+        self._service = service
         self.log = Logger(service=service)
-        self._metrics = Metrics(service=service, namespace=NAMESPACE)
+        # The namespace is the environment's (POWERTOOLS_METRICS_NAMESPACE): each stack has its own, because one with
+        # the same names in the same account must not set off this one's alarms.
+        self._metrics = Metrics(service=service)
         # Only botocore: patching all that is installed costs start-up, and would trace GitHub's URLs.
         self._tracer = Tracer(service=service, patch_modules=["botocore"])
 
@@ -119,9 +76,29 @@ class Telemetry:
 
         return instrumented  # type: ignore[no-any-return]
 
-    def count(self, metric: Metric, value: float = 1) -> None:
-        """Adds to a metric; flushed when the handler ends, also when it raises."""
-        self._metrics.add_metric(name=metric.label, unit=metric.unit, value=value)
+    def count(self, metric: Metric, value: float = 1, **by: str) -> None:
+        """Adds a value to a metric.
+
+        Flushed when the handler ends, also when it raises; one that is broken down at once.
+
+        Args:
+            metric: the metric.
+            value: in the metric's unit.
+            by: a value for each dimension that the metric is broken down by.
+
+        Raises:
+            ValueError: the dimensions are not those of the catalogue.
+        """
+        if set(by) != set(metric.by):
+            raise ValueError(f"{metric.label} is broken down by {', '.join(metric.by) or 'nothing'}")
+        if not by:
+            self._metrics.add_metric(name=metric.label, unit=metric.unit, value=value)
+            return
+        # Dimensions hold for all metrics of a flush, so this one is flushed by itself: for the function, and in parts.
+        single = EphemeralMetrics(service=self._service)
+        single.add_metric(name=metric.label, unit=metric.unit, value=value)
+        single.add_dimensions(service=self._service, **by)
+        single.flush_metrics()
 
     def bind_delivery(self, delivery_id: object) -> None:
         """Ties every further log line to a delivery of which nothing else is known to be right yet."""

@@ -14,9 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import TASK_OVER, client, error_code
 from shared.dead_work import read
+from shared.metrics import Metric
 from shared.queue import PoisonMessage, QueueConsumer
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws import client, error_code
 from shared.idempotency import OncePerToken
 from shared.job import TaskEvent
+from shared.metrics import Metric
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -29,7 +30,7 @@ settings.check()
 
 telemetry = Telemetry("task")
 lambda_client = client("lambda")
-once = OncePerToken("task", _table, client("dynamodb", attempts=1))
+once = OncePerToken("task", _table, client("dynamodb", attempts=1), telemetry)
 
 ACCEPTED = 202
 
@@ -59,7 +60,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, s
         once.run(task.taskToken, lambda: dispatch(event), context)
     except IdempotencyAlreadyInProgressError:
         # The same event twice at once: the other one dispatches it, and a failure here would end its execution.
-        telemetry.count(Metric.DUPLICATE_ATTEMPT)
         telemetry.log.warning("task is being dispatched already")
     return {"result": "dispatched"}
 

@@ -9,8 +9,9 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, e
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
+from shared.metrics import Metric
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry, trace_header
+from shared.telemetry import Telemetry, trace_header
 from webhook.delivery import Delivery, Rejected, require_api_gateway
 from webhook.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
 from webhook.projection import decode, payload_action, project
@@ -55,7 +56,7 @@ def lambda_handler(event: APIGatewayProxyEvent, context: LambdaContext) -> dict[
         telemetry.bind_delivery(event.headers.get("x-github-delivery"))
         return receive(Delivery.read(event, max_body_bytes=MAX_BODY_BYTES))
     except Rejected as rejected:
-        telemetry.count(Metric.DELIVERY_REJECTED)
+        telemetry.count(Metric.DELIVERY_REJECTED, reason=rejected.result)
         telemetry.log.warning("delivery rejected", status=rejected.status, result=rejected.result, field=rejected.field)
         return answer(rejected.status, rejected.result, message=rejected.message, field=rejected.field)
     except (SecretUnavailable, ExecutionsUnavailable) as error:

@@ -13,9 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
 from shared.dead_work import DeadWork, read
+from shared.metrics import Metric
 from shared.queue import PoisonMessage, QueueConsumer
 from shared.settings import Settings
-from shared.telemetry import Metric, Telemetry
+from shared.telemetry import Telemetry
 from webhook.executions import AttemptsExhausted, Executions
 
 if TYPE_CHECKING:

@@ -783,7 +783,7 @@ ORDER = [
     ),
     Fault(
         "Lambda delivers the processor's event twice at once",
-        counting(processor_WorkSucceeded=1, processor_DuplicateAttempt=1),
+        counting(processor_WorkSucceeded=1, processor_IdempotencyInProgress=1),
         github=_SLOW_FILES,
         scene=scenes.dispatched_twice_at_once,
     ),

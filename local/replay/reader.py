@@ -1,7 +1,7 @@
 """The functions' own reader of dead work: the operator sees a message exactly as the replay function will read it.
 
-The only functions' code that the command line imports. It is pure, and a second reader of the same four shapes would
-one day read them differently.
+Beside the catalogue of metrics the only functions' code that the command line imports. It is pure, and a second reader
+of the same four shapes would one day read them differently.
 """
 
 from __future__ import annotations

@@ -379,7 +379,7 @@ def task(data: bytes) -> str:
     handler = task_handler()
     handler.lambda_client = aws.Lambda(mood=source.pick(aws.MOODS), status=source.pick((202, 202, 200, 500)))
     table = aws.Table(mood=source.pick(_TABLE_MOODS), stored={"result": "dispatched"})
-    handler.once = OncePerToken("task", "table", table)
+    handler.once = OncePerToken("task", "table", table, handler.telemetry)
     event = _task_event(source, token_with(mark))
     before = json.dumps(event)
 
@@ -518,10 +518,10 @@ def processor(data: bytes) -> str:
     before = json.dumps(event)
 
     handler.stepfunctions = handler.heartbeats = machine
-    handler.once = OncePerToken("processor", "table", table)
+    handler.once = OncePerToken("processor", "table", table, handler.telemetry)
     handler.claims = Claims("table", table)
     handler.artifacts = store
-    handler.connect = lambda job, credential, url: github
+    handler.connect = lambda job, credential, url, telemetry: github
     with (
         mock.patch.object(build, "tempfile", SimpleNamespace(TemporaryFile=contents.spool)),
         watched() as output,

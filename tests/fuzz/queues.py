@@ -241,7 +241,7 @@ def closing(data: bytes) -> str:
         github.refuses_status, github.statuses = breaks, [("pending", "before", None)]
     before = len(github.statuses)
     handler.claims = Claims("table", table)
-    handler.connect = lambda job, credential, url: github
+    handler.connect = lambda job, credential, url, telemetry: github
 
     # Somebody else's claim gives a message back as well; so does one that a refused message leaves behind.
     is_fine = table.mood == "fine" and table.work is None and breaks is None

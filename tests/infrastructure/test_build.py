@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROOMS = {"webhook": "WebhookFunction", "task": "TaskFunction", "processor": "ProcessorFunction"}
+ROOMS = {
+    "webhook": "WebhookFunction",
+    "task": "TaskFunction",
+    "processor": "ProcessorFunction",
+    "watch": "WatchFunction",
+}
 HANDLERS = {
     "WebhookFunction": "webhook.handler",
     "ReplayFunction": "webhook.replay",
@@ -29,6 +34,7 @@ HANDLERS = {
     "ProcessorFunction": "processor.handler",
     "ClosingFunction": "processor.closing",
     "SweeperFunction": "processor.sweeper",
+    "WatchFunction": "watch.handler",
 }
 
 
@@ -50,7 +56,7 @@ def test_a_room_imports_itself_and_shared_only(room: str) -> None:
     ] == []
 
 
-@pytest.mark.parametrize("room", ["webhook", "task", "shared"])
+@pytest.mark.parametrize("room", ["webhook", "task", "watch", "shared"])
 def test_the_fast_rooms_import_nothing_heavy(room: str) -> None:
     heavy = {"github", "yaml", "requests", "unidiff", "aws_lambda_powertools.event_handler"}
     for file, name in imports(ROOT / "functions" / room):

@@ -184,10 +184,17 @@ def test_the_task_event_is_the_job_with_token_and_execution(state: dict[str, Any
     expression = state["Arguments"]["Payload"]
     assert expression.startswith("{% ")
     assert expression.endswith(" %}")
-    states = {"input": job_data, "context": {"Task": {"Token": "a-token"}, "Execution": {"Name": "a-name"}}}
+    entered = "2026-11-24T10:00:00.000Z"
+    context = {
+        "Task": {"Token": "a-token"},
+        "Execution": {"Name": "a-name"},
+        "State": {"EnteredTime": entered, "RetryCount": 2},
+    }
+    states = {"input": job_data, "context": context}
     jsonata = Jsonata(expression[2:-2].replace("$states", "states"))
     event = jsonata.evaluate({"states": states})
-    assert event == {**job_data, "taskToken": "a-token", "execution": "a-name"}
+    added = {"taskToken": "a-token", "execution": "a-name", "entered_at": entered, "retry_count": 2}
+    assert event == {**job_data, **added}
     task = TaskEvent.model_validate(event)
     assert Job.model_validate(event).to_json() == Job.model_validate(job_data).to_json()
     assert (task.taskToken, task.execution) == ("a-token", "a-name")

@@ -19,7 +19,7 @@ CONSUMERS = {
     "ClosingFunction": "EndedExecutionsQueue",
     "ReplayFunction": "ReplayQueue",
 }
-FUNCTIONS = ("WebhookFunction", "TaskFunction", "ProcessorFunction", *CONSUMERS, "SweeperFunction")
+FUNCTIONS = ("WebhookFunction", "TaskFunction", "ProcessorFunction", *CONSUMERS, "SweeperFunction", "WatchFunction")
 ROLES = (*(f"{function}Role" for function in FUNCTIONS), "StateMachineRole")
 
 
@@ -131,6 +131,9 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     | CREDENTIAL
     | logger("Sweeper")
     | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "UpdateItem")},
+    "WatchFunctionRole": TRACES
+    | logger("Watch")
+    | {("states:ListExecutions", "ref:ProcessorStateMachine"), ("cloudformation:DescribeStacks", "ref:AWS::StackId")},
     "StateMachineRole": TRACES
     | {("lambda:InvokeFunction", "ref:TaskFunctionAliaslive")}
     | {("xray:GetSamplingRules", "*"), ("xray:GetSamplingTargets", "*")}
@@ -181,6 +184,7 @@ def test_a_function_has_its_own_role_runtime_tracing_and_logs(resources: dict[st
     assert resources[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     variables = properties["Environment"]["Variables"]
     assert variables["POWERTOOLS_LOGGER_LOG_EVENT"] == "false"
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == {"Fn::Sub": "Pullback/${AWS::StackName}"}
 
 
 def test_whoever_calls_a_function_calls_its_alias(resources: dict[str, Any]) -> None:
@@ -198,7 +202,7 @@ def test_a_new_value_of_a_parameter_reaches_the_alias(resources: dict[str, Any],
         for one in resources.values()
         if one["Type"] == "AWS::Lambda::Version" and one["Properties"]["FunctionName"] == {"Ref": function}
     ]
-    parameters = {"LogLevel", "MaxBodyBytes", "GitHubApiUrl", "ArtifactLink", "SweepHooks"}
+    parameters = {"LogLevel", "LogSampleRate", "MaxBodyBytes", "GitHubApiUrl", "ArtifactLink", "SweepHooks"}
     used = set(references(resources[function]["Properties"]["Environment"])) & parameters
     assert used
     assert used == set(references(version["Description"]) if isinstance(version["Description"], dict) else ())

@@ -97,8 +97,10 @@ def stage(account: Account, monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage(handler, StepFunctions(), Action())
     monkeypatch.setattr(handler, "stepfunctions", stage.stepfunctions)
     monkeypatch.setattr(handler, "heartbeats", stage.stepfunctions)
-    monkeypatch.setattr(handler, "registry", SimpleNamespace(find=lambda name: stage.action))
-    monkeypatch.setattr(handler, "connect", lambda job, credential, url: stage.github)
+    monkeypatch.setattr(
+        handler, "registry", SimpleNamespace(find=lambda name: stage.action, names=lambda: ["synchronize"])
+    )
+    monkeypatch.setattr(handler, "connect", lambda job, credential, url, telemetry: stage.github)
     return stage
 
 
@@ -294,7 +296,7 @@ def test_an_attempt_whose_execution_ended_meanwhile_shows_nothing(
 ) -> None:
     """The first heartbeat was accepted; then it was aborted, and its status closed; then the claim is taken."""
 
-    def connected(job: Any, credential: str, url: str) -> Any:
+    def connected(job: Any, credential: str, url: str, telemetry: Any) -> Any:
         stage.stepfunctions.errors["heartbeat"] = "TaskTimedOut"
         return stage.github
 

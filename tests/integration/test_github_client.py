@@ -21,6 +21,8 @@ from processor.archive import read_archive
 from processor.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
 from processor.github import MAX_DESCRIPTION, MAX_FILES, PullRequestClient, connect
 from shared.job import Job
+from shared.metrics import Metric
+from tests.support import CountingTelemetry
 from tests.unit.processor.fakes import FakeStore, an_archive
 
 if TYPE_CHECKING:
@@ -81,7 +83,9 @@ def job_of(pull_request: PullRequest, action: str = "synchronize", **fields: Any
 
 @pytest.fixture
 def client(server: Server) -> PullRequestClient:
-    return connect(job_of(server.pull_request), TOKEN, server.api_url, timeout=1, download_timeout=(1, 1))
+    return connect(
+        job_of(server.pull_request), TOKEN, server.api_url, CountingTelemetry(), timeout=1, download_timeout=(1, 1)
+    )
 
 
 def read_files(client: PullRequestClient) -> object:
@@ -117,7 +121,7 @@ def test_what_a_pull_request_is(server: Server) -> None:
     first = server.open_pull_request(
         {"new.py": b"x = 1\n", "logo.png": b"\x89PNG\0\0", "README.md": None, "a.txt": b"1\n"}
     )
-    client = connect(job_of(first), TOKEN, server.api_url)
+    client = connect(job_of(first), TOKEN, server.api_url, CountingTelemetry())
 
     files = {file.path: file for file in client.files()}
 
@@ -134,7 +138,7 @@ def test_a_renamed_file_has_its_old_path(server: Server) -> None:
     content = server.read("main", "README.md")
     pull_request = server.open_pull_request({"README.md": None, "docs/moved.md": content})
 
-    (file,) = connect(job_of(pull_request), TOKEN, server.api_url).files()
+    (file,) = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry()).files()
 
     assert (file.path, file.previous_path, file.status) == ("docs/moved.md", "README.md", "renamed")
 
@@ -154,7 +158,7 @@ def test_no_call_but_the_one_that_is_needed(server: Server, client: PullRequestC
 
 def test_the_head_is_read_again_each_time(server: Server) -> None:
     pull_request = server.open_pull_request({"a.txt": b"1"})
-    client = connect(job_of(pull_request), TOKEN, server.api_url)
+    client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
     before = client.head_sha()
 
     newer = server.push({"a.txt": b"2"}, number=pull_request.number)
@@ -179,7 +183,7 @@ def test_a_status_is_set_on_the_jobs_commit(server: Server, client: PullRequestC
 
 def test_the_archive_is_the_head(server: Server) -> None:
     pull_request = server.open_pull_request({"run.sh": File(b"#!/bin/sh\n", executable=True), "deep/er/ä.txt": b"x"})
-    client = connect(job_of(pull_request), TOKEN, server.api_url)
+    client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
 
     with client.open_archive() as stream:
         tree = read_archive(stream, io.BytesIO())
@@ -194,7 +198,7 @@ def test_the_archive_is_the_head(server: Server) -> None:
 
 def test_files_are_read_by_the_hundred_up_to_githubs_limit(server: Server) -> None:
     pull_request = server.open_pull_request({f"data/{number}.txt": b"x\n" for number in range(MAX_FILES + 20)})
-    client = connect(job_of(pull_request), TOKEN, server.api_url)
+    client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
 
     paths = {file.path for file in client.files()}
 
@@ -206,7 +210,7 @@ def test_files_are_read_by_the_hundred_up_to_githubs_limit(server: Server) -> No
 def test_a_page_that_is_exactly_full_is_not_the_last(server: Server) -> None:
     pull_request = server.open_pull_request({f"data/{number}.txt": b"x\n" for number in range(100)})
 
-    assert len(list(connect(job_of(pull_request), TOKEN, server.api_url).files())) == 100
+    assert len(list(connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry()).files())) == 100
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -336,7 +340,7 @@ def test_no_connection_is_githubs_failure(server: Server) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    client = connect(job_of(server.pull_request), TOKEN, f"http://127.0.0.1:{port}", timeout=1)
+    client = connect(job_of(server.pull_request), TOKEN, f"http://127.0.0.1:{port}", CountingTelemetry(), timeout=1)
 
     for call in (PullRequestClient.head_sha, set_status):
         assert isinstance(failure_of(call, client), GitHubUnavailable)
@@ -459,7 +463,7 @@ def test_an_app_uses_a_token_of_the_jobs_installation(server: Server, private_ke
     job = job_of(server.pull_request, installation={"id": server.pull_request.installation_id})
     credential = json.dumps({"app_id": 12345, "private_key": private_key})
 
-    client = connect(job, credential, server.api_url)
+    client = connect(job, credential, server.api_url, CountingTelemetry())
 
     assert client.head_sha() == server.pull_request.head_sha
     first, _ = server.requests()
@@ -470,12 +474,12 @@ def test_an_installation_that_github_does_not_know_is_refused(server: Server, pr
     job = job_of(server.pull_request, installation={"id": 1})
 
     with pytest.raises(GitHubRefused, match="access_tokens: 404"):
-        connect(job, json.dumps({"app_id": 12345, "private_key": private_key}), server.api_url)
+        connect(job, json.dumps({"app_id": 12345, "private_key": private_key}), server.api_url, CountingTelemetry())
 
 
 @pytest.mark.parametrize("credential", [TOKEN, f"  {TOKEN}\n", json.dumps({"token": TOKEN})])
 def test_forms_of_a_token(credential: str, server: Server) -> None:
-    client = connect(job_of(server.pull_request), credential, server.api_url + "/")
+    client = connect(job_of(server.pull_request), credential, server.api_url + "/", CountingTelemetry())
 
     assert client.head_sha() == server.pull_request.head_sha
 
@@ -499,7 +503,7 @@ def test_a_bad_credential_is_not_quoted(credential: str, server: Server) -> None
     job = job_of(server.pull_request, installation={"id": 1})
 
     with pytest.raises(CredentialInvalid) as caught:
-        connect(job, credential, server.api_url)
+        connect(job, credential, server.api_url, CountingTelemetry())
 
     assert "can" not in str(caught.value).replace("cannot", "")
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -508,7 +512,12 @@ def test_a_bad_credential_is_not_quoted(credential: str, server: Server) -> None
 
 def test_an_app_without_an_installation_is_said(server: Server, private_key: str) -> None:
     with pytest.raises(CredentialInvalid, match="names no installation"):
-        connect(job_of(server.pull_request), json.dumps({"app_id": 1, "private_key": private_key}), server.api_url)
+        connect(
+            job_of(server.pull_request),
+            json.dumps({"app_id": 1, "private_key": private_key}),
+            server.api_url,
+            CountingTelemetry(),
+        )
 
 
 class RealWork:
@@ -534,7 +543,7 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
     )
     job = job_of(pull_request)
 
-    result = synchronize.run(job, RealWork(connect(job, TOKEN, server.api_url)))
+    result = synchronize.run(job, RealWork(connect(job, TOKEN, server.api_url, CountingTelemetry())))
 
     assert result.conclusion == "failure"
     problems = {name: [item["path"] for item in found["items"]] for name, found in result.artifacts["problems"].items()}
@@ -545,7 +554,7 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
 
 def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
     job = job_of(server.pull_request, "build")
-    work = RealWork(connect(job, TOKEN, server.api_url))
+    work = RealWork(connect(job, TOKEN, server.api_url, CountingTelemetry()))
 
     result = build.run(job, work)
 
@@ -556,8 +565,8 @@ def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
 
 def test_a_status_is_recognised_only_when_it_is_the_newest_and_the_same(server: Server) -> None:
     pull_request = server.open_pull_request({"a.txt": b"a"})
-    build_client = connect(job_of(pull_request, "build"), TOKEN, server.api_url)
-    other_client = connect(job_of(pull_request), TOKEN, server.api_url)
+    build_client = connect(job_of(pull_request, "build"), TOKEN, server.api_url, CountingTelemetry())
+    other_client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
     long = "x" * 200
 
     assert not build_client.shows("pending", "a")
@@ -570,3 +579,23 @@ def test_a_status_is_recognised_only_when_it_is_the_newest_and_the_same(server: 
     build_client.set_status("success", long)
     assert not build_client.shows("pending", "a")
     assert build_client.shows("success", long), "as it was cut"
+
+
+def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: Server) -> None:
+    telemetry = CountingTelemetry()
+    client = connect(job_of(server.pull_request), TOKEN, server.api_url, telemetry, timeout=1)
+
+    client.head_sha()
+    client.set_status("pending", "at work")
+
+    assert telemetry.counted[Metric.GITHUB_CALL] == 2
+    assert Metric.GITHUB_ERROR not in telemetry.counted
+    left = [value for metric, value, _ in telemetry.values if metric is Metric.GITHUB_RATE_LIMIT_LEFT]
+    assert len(left) == 2
+    assert left[0] > left[1] > 0
+
+    server.fail(Fault(status=404))
+    with pytest.raises(GitHubRefused):
+        client.head_sha()
+    assert telemetry.counted[Metric.GITHUB_CALL] == 3
+    assert (Metric.GITHUB_ERROR, 1, {"error": "GitHubRefused"}) in telemetry.values

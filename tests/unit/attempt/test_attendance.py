@@ -9,7 +9,8 @@ import pytest
 from processor.attendance import DEADLINE_MARGIN_SECONDS, Attendance
 from processor.callback import CallbackUnavailable
 from processor.errors import DeadlineExceeded, TaskClosed
-from shared.telemetry import Metric, Telemetry
+from shared.metrics import Metric
+from tests.support import CountingTelemetry
 
 
 class Callback:
@@ -41,32 +42,23 @@ class Callback:
             assert self.changed.wait_for(condition, timeout=5)
 
 
-class Counter(Telemetry):
-    def __init__(self) -> None:
-        super().__init__("test")
-        self.counted: dict[Metric, float] = {}
-
-    def count(self, metric: Metric, value: float = 1) -> None:
-        self.counted[metric] = self.counted.get(metric, 0) + value
-
-
 @pytest.fixture
 def callback() -> Callback:
     return Callback()
 
 
 @pytest.fixture
-def telemetry() -> Counter:
-    return Counter()
+def telemetry() -> CountingTelemetry:
+    return CountingTelemetry()
 
 
 def attendance(
-    callback: Callback | None, telemetry: Counter, remaining: Any = None, interval: float = 0.01
+    callback: Callback | None, telemetry: CountingTelemetry, remaining: Any = None, interval: float = 0.01
 ) -> Attendance:
     return Attendance(callback, remaining or (lambda: 300.0), interval, telemetry)
 
 
-def test_beats_at_once_and_then_regularly(callback: Callback, telemetry: Counter) -> None:
+def test_beats_at_once_and_then_regularly(callback: Callback, telemetry: CountingTelemetry) -> None:
     with attendance(callback, telemetry) as watch:
         callback.wait_until(lambda: callback.heartbeats >= 3)
         watch.checkpoint()
@@ -74,12 +66,12 @@ def test_beats_at_once_and_then_regularly(callback: Callback, telemetry: Counter
     assert Metric.HEARTBEAT_LOST not in telemetry.counted
 
 
-def test_the_first_heartbeat_does_not_wait_for_the_interval(callback: Callback, telemetry: Counter) -> None:
+def test_the_first_heartbeat_does_not_wait_for_the_interval(callback: Callback, telemetry: CountingTelemetry) -> None:
     with attendance(callback, telemetry, interval=60):
         callback.wait_until(lambda: callback.heartbeats == 1)
 
 
-def test_nothing_beats_after_the_work(callback: Callback, telemetry: Counter) -> None:
+def test_nothing_beats_after_the_work(callback: Callback, telemetry: CountingTelemetry) -> None:
     with attendance(callback, telemetry):
         callback.wait_until(lambda: callback.heartbeats >= 2)
     count = callback.heartbeats
@@ -87,7 +79,7 @@ def test_nothing_beats_after_the_work(callback: Callback, telemetry: Counter) ->
     assert callback.heartbeats == count
 
 
-def test_a_lost_heartbeat_is_counted_and_survived(callback: Callback, telemetry: Counter) -> None:
+def test_a_lost_heartbeat_is_counted_and_survived(callback: Callback, telemetry: CountingTelemetry) -> None:
     callback.heartbeat_error = CallbackUnavailable("ThrottlingException")
     with attendance(callback, telemetry) as watch:
         callback.wait_until(lambda: callback.heartbeats >= 2)
@@ -98,14 +90,14 @@ def test_a_lost_heartbeat_is_counted_and_survived(callback: Callback, telemetry:
     assert not watch.is_closed
 
 
-def test_a_task_that_is_closed_already_is_not_begun(callback: Callback, telemetry: Counter) -> None:
+def test_a_task_that_is_closed_already_is_not_begun(callback: Callback, telemetry: CountingTelemetry) -> None:
     callback.heartbeat_error = TaskClosed("TaskTimedOut")
     with pytest.raises(TaskClosed), attendance(callback, telemetry):
         pytest.fail("the work began")
     assert callback.heartbeats == 1
 
 
-def test_a_closed_task_stops_the_work(callback: Callback, telemetry: Counter) -> None:
+def test_a_closed_task_stops_the_work(callback: Callback, telemetry: CountingTelemetry) -> None:
     with attendance(callback, telemetry) as watch:
         callback.heartbeat_error = TaskClosed("TaskTimedOut")
         while not watch.is_closed:
@@ -119,7 +111,7 @@ def test_a_closed_task_stops_the_work(callback: Callback, telemetry: Counter) ->
 
 
 def test_a_deadline_that_could_not_be_reported_leaves_the_end_to_the_work(
-    callback: Callback, telemetry: Counter
+    callback: Callback, telemetry: CountingTelemetry
 ) -> None:
     callback.fail_error = CallbackUnavailable("ThrottlingException")
     ends = time.monotonic() + DEADLINE_MARGIN_SECONDS + 0.1
@@ -130,7 +122,7 @@ def test_a_deadline_that_could_not_be_reported_leaves_the_end_to_the_work(
     assert not watch.is_closed
 
 
-def test_the_deadline_is_reported_though_the_work_hangs(callback: Callback, telemetry: Counter) -> None:
+def test_the_deadline_is_reported_though_the_work_hangs(callback: Callback, telemetry: CountingTelemetry) -> None:
     ends = time.monotonic() + DEADLINE_MARGIN_SECONDS + 0.1
     with attendance(callback, telemetry, remaining=lambda: ends - time.monotonic(), interval=60) as watch:
         callback.wait_until(lambda: callback.failures)  # the work does nothing: it hangs
@@ -140,7 +132,7 @@ def test_the_deadline_is_reported_though_the_work_hangs(callback: Callback, tele
     assert watch.is_closed
 
 
-def test_without_a_token_only_the_deadline_is_watched(telemetry: Counter) -> None:
+def test_without_a_token_only_the_deadline_is_watched(telemetry: CountingTelemetry) -> None:
     remaining = 300.0
     with attendance(None, telemetry, remaining=lambda: remaining) as watch:
         watch.checkpoint()

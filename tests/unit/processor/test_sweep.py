@@ -26,7 +26,7 @@ from processor.sweep import (
     judge,
     pause_after,
 )
-from shared.telemetry import Metric
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ class Telemetry:
         self.errors: list[dict[str, Any]] = []
         self.log = self
 
-    def count(self, metric: Metric, value: int = 1) -> None:
+    def count(self, metric: Metric, value: int = 1, **by: str) -> None:
         self.counts[metric] += value
 
     def info(self, message: str, **fields: Any) -> None: ...

@@ -1,0 +1,97 @@
+"""Lambda handler that a schedule invokes every minute: measures what nothing reports by itself.
+
+An execution that hangs emits no metric at all until it ends, and "nothing has succeeded for an hour" is no event. Both
+are in Step Functions' own list, and so is the time since the last success. Whether a deployment is under way is in
+CloudFormation's: while one is, alarms do not notify.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent, event_source
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws import client, error_code
+from shared.metrics import Metric
+from shared.settings import Settings
+from shared.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
+
+settings = Settings()
+STATE_MACHINE_ARN = settings.text("STATE_MACHINE_ARN")
+STACK_ID = settings.text("STACK_ID")
+settings.check()
+
+PAGE = 1000
+"""Executions a page: Step Functions' limit."""
+MAX_PAGES = 10
+"""More than 10,000 executions that run at once are told as 10,000."""
+
+telemetry = Telemetry("watch")
+stepfunctions = client("stepfunctions")
+cloudformation = client("cloudformation")
+clock = time.time
+
+
+class ExecutionsUnavailable(Exception):
+    """Step Functions did not list the executions. The next minute tries again; an alarm notices the silence."""
+
+
+@telemetry.handler
+@event_source(data_class=EventBridgeEvent)
+def lambda_handler(event: EventBridgeEvent, context: LambdaContext) -> None:  # noqa: ARG001 - it says only that it is time
+    """Emits the gauges.
+
+    Raises:
+        ExecutionsUnavailable: see there.
+    """
+    watch_deployment()
+    now = datetime.fromtimestamp(clock(), UTC)
+    running = [one["startDate"] for one in executions("RUNNING", MAX_PAGES)]
+    oldest_seconds = (now - min(running, default=now)).total_seconds()
+    telemetry.count(Metric.EXECUTIONS_RUNNING, len(running))
+    telemetry.count(Metric.OLDEST_EXECUTION_AGE, max(0.0, oldest_seconds))
+    # Listed by their start; that of the last to end is among the last to start, unless a thousand overtook it.
+    succeeded = [one["stopDate"] for one in executions("SUCCEEDED", 1)]
+    if succeeded:
+        telemetry.count(Metric.LAST_SUCCESS_AGE, max(0.0, (now - max(succeeded)).total_seconds()))
+    telemetry.log.debug("executions counted", running=len(running), oldest_seconds=round(oldest_seconds))
+
+
+def executions(status: Literal["RUNNING", "SUCCEEDED"], pages: int) -> Iterator[ExecutionListItemTypeDef]:
+    """The executions with this status, the last to start first, so many pages of them at most.
+
+    Raises:
+        ExecutionsUnavailable: see there.
+    """
+    try:
+        yield from (
+            one
+            for page in stepfunctions.get_paginator("list_executions").paginate(
+                stateMachineArn=STATE_MACHINE_ARN,
+                statusFilter=status,
+                PaginationConfig={"PageSize": PAGE, "MaxItems": PAGE * pages},
+            )
+            for one in page["executions"]
+        )
+    except (ClientError, BotoCoreError) as error:
+        raise ExecutionsUnavailable(error_code(error)) from None
+
+
+def watch_deployment() -> None:
+    """Tells whether CloudFormation is changing the stack; when that cannot be told, nothing, and alarms notify."""
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=STACK_ID)["Stacks"]
+    except (ClientError, BotoCoreError) as error:
+        telemetry.log.warning("stack not described", error=error_code(error))
+        return
+    # UPDATE_IN_PROGRESS, UPDATE_ROLLBACK_IN_PROGRESS, UPDATE_COMPLETE_CLEANUP_IN_PROGRESS, ...
+    telemetry.count(Metric.DEPLOY_IN_PROGRESS, int(stack["StackStatus"].endswith("_IN_PROGRESS")))

@@ -1,0 +1,154 @@
+"""The watch against moto's Step Functions, and against lists that moto cannot make."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from shared.metrics import Metric
+from tests.support import CountingTelemetry, LambdaContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from tests.integration.conftest import Account
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+TICK = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+
+
+STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/pullback/1"
+
+
+@pytest.fixture
+def watch(account: Account, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The watch, at NOW, of a stack that nobody changes."""
+    handler = account.handler("watch.handler", STACK_ID=STACK)
+    monkeypatch.setattr(handler, "clock", NOW.timestamp)
+    monkeypatch.setattr(handler, "telemetry", CountingTelemetry())
+    stack_is(handler, "UPDATE_COMPLETE", monkeypatch)
+    return handler
+
+
+def stack_is(handler: ModuleType, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation describes the stack, and no other, with this status."""
+
+    def describe(StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        assert StackName == STACK
+        return {"Stacks": [{"StackName": "pullback", "CreationTime": NOW, "StackStatus": status}]}
+
+    monkeypatch.setattr(handler.cloudformation, "describe_stacks", describe)
+
+
+def execution(name: str, *, status: str, started: datetime, stopped: datetime | None = None) -> dict[str, Any]:
+    arn = f"arn:aws:states:us-east-1:123456789012:execution:pullback-processor:{name}"
+    machine = "arn:aws:states:us-east-1:123456789012:stateMachine:pullback-processor"
+    whole = {"executionArn": arn, "stateMachineArn": machine, "name": name, "status": status, "startDate": started}
+    return whole | ({"stopDate": stopped} if stopped else {})
+
+
+def listing(handler: ModuleType, *pages: list[dict[str, Any]]) -> Stubber:
+    """Step Functions answers with these pages, one after the other, each but an empty one with more to come."""
+    stubber = Stubber(handler.stepfunctions)
+    for number, page in enumerate(pages):
+        more = {"nextToken": f"page-{number + 1}"} if page and page[0].get("more") else {}
+        shown = [{key: value for key, value in one.items() if key != "more"} for one in page]
+        stubber.add_response("list_executions", {"executions": shown, **more})
+    return stubber
+
+
+def counted(handler: ModuleType) -> dict[Metric, float]:
+    return {metric: value for metric, value, _ in handler.telemetry.values}
+
+
+def test_nothing_runs_and_nothing_has_ever_succeeded(watch: ModuleType) -> None:
+    watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch) == {
+        Metric.DEPLOY_IN_PROGRESS: 0,
+        Metric.EXECUTIONS_RUNNING: 0,
+        Metric.OLDEST_EXECUTION_AGE: 0,
+    }
+
+
+def test_executions_in_moto_are_counted(watch: ModuleType, account: Account) -> None:
+    stepfunctions = boto3.client("stepfunctions")
+    for number in range(3):
+        stepfunctions.start_execution(stateMachineArn=account.state_machine_arn, name=f"one-{number}", input="{}")
+
+    watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.EXECUTIONS_RUNNING] == 3
+
+
+def test_the_oldest_is_found_on_whichever_page_it_is(watch: ModuleType) -> None:
+    newest = execution("newest", status="RUNNING", started=NOW - timedelta(minutes=1)) | {"more": True}
+    oldest = execution("oldest", status="RUNNING", started=NOW - timedelta(hours=3))
+    with listing(watch, [newest], [oldest], []):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.EXECUTIONS_RUNNING] == 2
+    assert counted(watch)[Metric.OLDEST_EXECUTION_AGE] == 3 * 60 * 60
+
+
+def test_the_last_success_is_the_last_to_end_not_the_last_to_start(watch: ModuleType) -> None:
+    ago: Callable[[int], datetime] = lambda minutes: NOW - timedelta(minutes=minutes)  # noqa: E731
+    quick = execution("quick", status="SUCCEEDED", started=ago(10), stopped=ago(9))
+    slow = execution("slow", status="SUCCEEDED", started=ago(20), stopped=ago(2))
+    with listing(watch, [], [quick, slow]):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.LAST_SUCCESS_AGE] == 120
+
+
+def test_a_start_in_the_future_of_this_clock_is_no_negative_age(watch: ModuleType) -> None:
+    with listing(watch, [execution("one", status="RUNNING", started=NOW + timedelta(seconds=2))], []):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.OLDEST_EXECUTION_AGE] == 0
+
+
+def test_when_step_functions_is_away_nothing_is_told_of_it_and_the_invocation_fails(watch: ModuleType) -> None:
+    stubber = Stubber(watch.stepfunctions)
+    stubber.add_client_error("list_executions", "ThrottlingException", "canary")
+    with stubber, pytest.raises(watch.ExecutionsUnavailable, match=r"^ThrottlingException$"):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch) == {Metric.DEPLOY_IN_PROGRESS: 0}
+
+
+@pytest.mark.parametrize(
+    ("status", "deploying"),
+    [
+        ("CREATE_IN_PROGRESS", 1),
+        ("UPDATE_IN_PROGRESS", 1),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", 1),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", 1),
+        ("UPDATE_COMPLETE", 0),
+        ("UPDATE_ROLLBACK_FAILED", 0),
+    ],
+)
+def test_a_deployment_is_seen(watch: ModuleType, status: str, deploying: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack_is(watch, status, monkeypatch)
+    watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.DEPLOY_IN_PROGRESS] == deploying
+
+
+def test_when_cloudformation_is_away_the_executions_are_counted_all_the_same(
+    watch: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "Throttling", "Message": "canary"}}, "DescribeStacks")
+
+    monkeypatch.setattr(watch.cloudformation, "describe_stacks", away)
+    watch.lambda_handler(TICK, LambdaContext())
+
+    assert Metric.DEPLOY_IN_PROGRESS not in counted(watch)
+    assert counted(watch)[Metric.EXECUTIONS_RUNNING] == 0
