@@ -1,10 +1,11 @@
 """The embedded AWS: ministack on loopback, with IAM enforced, an X-Ray daemon beside it, and what it lacks put right.
 
-    python -m local.engine --port-file FILE --traces FILE [--fault-proxy URL --tokens FILE] [--exit-with-parent]
+    python -m local.engine --port-file FILE --traces FILE [--fault-proxy URL --tokens FILE] [--clock FILE]
+                           [--exit-with-parent]
 
-Everything that changes ministack's behaviour is in this file. Each change names its reason;
-tests/infrastructure/test_engine_gaps.py fails when ministack gets it right by itself, so that the change can go.
-Written against ministack 1.5.33.
+Everything that changes ministack's behaviour is in this file and, for CloudWatch, in local/cloudwatch/mend.py. Each
+change names its reason; tests/infrastructure/test_engine_gaps.py fails when ministack gets it right by itself, so that
+the change can go. Written against ministack 1.5.33.
 """
 
 from __future__ import annotations
@@ -308,6 +309,7 @@ def main() -> None:
     parser.add_argument("--traces", type=Path, required=True, help="segment documents are appended here")
     parser.add_argument("--fault-proxy", help="the functions reach the embedded AWS through this URL")
     parser.add_argument("--tokens", type=Path, help="every task token is appended here")
+    parser.add_argument("--clock", type=Path, help="CloudWatch's time is ahead by the seconds that this file holds")
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input is closed")
     options = parser.parse_args()
 
@@ -341,11 +343,15 @@ def main() -> None:
     threading.Thread(target=collect_segments, args=(daemon, options.traces), daemon=True).start()
     if options.exit_with_parent:
         exit_with_parent()
-    asyncio.run(serve(listener, daemon_address, options.port_file, options.tokens))
+    asyncio.run(serve(listener, daemon_address, options.port_file, options.tokens, options.clock))
 
 
 async def serve(
-    listener: socket.socket, daemon: tuple[str, int], port_file: Path, tokens_file: Path | None = None
+    listener: socket.socket,
+    daemon: tuple[str, int],
+    port_file: Path,
+    tokens_file: Path | None = None,
+    clock: Path | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT."""
     # Imported here: ministack reads its environment when it is imported.
@@ -354,7 +360,10 @@ async def serve(
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack.app import app
-    from ministack.services import lambda_svc, stepfunctions
+    from ministack.services import cloudwatch, lambda_svc, stepfunctions
+    from ministack.services.cloudformation import provisioners
+
+    from local.cloudwatch import mend
 
     join_traces(lambda_svc)
     bound_workers(lambda_svc)
@@ -366,6 +375,11 @@ async def serve(
     enforce_heartbeats(stepfunctions)
     end_aborted_tasks(stepfunctions)
     complete_callback_tasks(stepfunctions)
+    mend.evaluate_alarms(cloudwatch)
+    mend.keep_expressions(cloudwatch, provisioners)
+    mend.record_no_invocations(lambda_svc)
+    if clock is not None:
+        mend.move_clock(cloudwatch, clock)
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local.cloudwatch.expression import evaluate_all
-from local.cloudwatch.series import MetricId, Samples, Series
+from local.cloudwatch.series import MetricId, Sample, Samples, Series, statistic_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,6 +137,8 @@ def _watched(queries: list[Mapping[str, Any]], samples: Samples, periods: range)
 
 def _series(stat: Mapping[str, Any], samples: Samples, periods: range) -> Series:
     metric = _metric(stat["Metric"])
+    # A statistic that is unknown is seen before there is the first sample.
+    statistic_of([Sample(metric, 0, 0)], stat["Stat"])
     if unit := stat.get("Unit"):
         samples = Samples(sample for sample in samples if sample.metric == metric and sample.unit == unit)
     return samples.series(metric, stat["Stat"], periods.step, periods.start, periods.stop, origin=periods.start)

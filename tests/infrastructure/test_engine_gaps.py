@@ -1,12 +1,16 @@
-"""What local/engine.py mends: each test fails when ministack does it by itself, so that the mending can go."""
+"""What local/engine.py and local/cloudwatch/mend.py mend.
+
+Each test fails when ministack does it by itself, so that the mending can go.
+"""
 
 from __future__ import annotations
 
 import inspect
+import time
 from importlib.metadata import version
 
 from ministack.core import iam_evaluator, lambda_runtime
-from ministack.services import lambda_svc, stepfunctions
+from ministack.services import cloudwatch, lambda_svc, stepfunctions
 from ministack.services.cloudformation import provisioners
 
 
@@ -64,3 +68,28 @@ def test_the_cap_on_invocations_still_counts_those_that_wait() -> None:
 
 def test_send_task_is_still_evaluated_against_all_resources() -> None:
     assert "SendTaskSuccess" not in inspect.getsource(iam_evaluator)
+
+
+def test_an_alarm_is_still_evaluated_over_all_dimensions_and_without_its_settings() -> None:
+    source = inspect.getsource(cloudwatch._evaluate_alarm)
+    assert "for (k_ns, k_mn, _), pts in _metrics.items()" in source
+    assert "TreatMissingData" not in source
+    assert "DatapointsToAlarm" not in source
+
+
+def test_asking_for_alarms_still_evaluates_none() -> None:
+    assert "_evaluate" not in inspect.getsource(cloudwatch._describe_alarms)
+
+
+def test_alarms_on_expressions_are_still_forgotten_and_refused() -> None:
+    assert '"Metrics"' not in inspect.getsource(cloudwatch._put_metric_alarm)
+    assert "(metric math) is not supported" in inspect.getsource(provisioners._cw_metric_alarm_record)
+
+
+def test_cloudwatch_still_has_no_clock_but_the_real_one() -> None:
+    assert cloudwatch.time is time
+
+
+def test_invocations_by_step_functions_are_still_not_recorded() -> None:
+    assert "_emit_lambda_metrics" in inspect.getsource(lambda_svc._invoke)
+    assert "_emit_lambda_metrics" not in inspect.getsource(stepfunctions._call_lambda)

@@ -184,6 +184,7 @@ def test_an_alarm_on_an_expression() -> None:
     [
         (alarm(ComparisonOperator="GreaterThanUpperThreshold"), "GreaterThanUpperThreshold"),
         (alarm(TreatMissingData="Missing"), "Missing"),
+        (alarm(Statistic="Mean"), "Mean"),
         (share() | {"Metrics": [*share()["Metrics"], _query("other", "Other", Period=60)]}, r"\[60, 300\]"),
         (share() | {"Metrics": [{"Id": "one", "Expression": "1"}]}, "Period"),
         (share() | {"Metrics": share()["Metrics"][1:]}, r"ReturnData, not \[\]"),
