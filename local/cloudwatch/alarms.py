@@ -140,7 +140,7 @@ def _series(stat: Mapping[str, Any], samples: Samples, periods: range) -> Series
     # A statistic that is unknown is seen before there is the first sample.
     statistic_of([Sample(metric, 0, 0)], stat["Stat"])
     if unit := stat.get("Unit"):
-        samples = Samples(sample for sample in samples if sample.metric == metric and sample.unit == unit)
+        samples = Samples(sample for sample in samples if sample.unit == unit)
     return samples.series(metric, stat["Stat"], periods.step, periods.start, periods.stop, origin=periods.start)
 
 
