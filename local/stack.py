@@ -27,10 +27,25 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 REGION = "us-east-1"
 
-LEFT_OUT = frozenset({"ArtifactBucketPolicy", "EndedExecutionsArchive"})
+LEFT_OUT = frozenset(
+    {
+        "ArtifactBucketPolicy",
+        "EndedExecutionsArchive",
+        "DeliveryQuery",
+        "ExecutionQuery",
+        "PullRequestQuery",
+        "SlowestWorkQuery",
+        "RejectedDeliveriesQuery",
+        "ErrorsByRepositoryQuery",
+        "ErrorsByExceptionQuery",
+        "LogEventsQuery",
+        "InvocationsQuery",
+        "DeadInvocationsQuery",
+    }
+)
 """Resources of the template that the local deployment leaves out, by the parameter EmbeddedAws: the policy that
-demands TLS, which the embedded AWS does not speak, and the archive of events, which its CloudFormation does not know.
-The tests hold the template and the deployed stack to this list."""
+demands TLS, which the embedded AWS does not speak, and what its CloudFormation does not know: the archive of events and
+the saved queries. The tests hold the template and the deployed stack to this list."""
 
 SWEPT_HOOK = f"{FULL_NAME}:{HOOK_ID}"
 PARAMETERS = {"EmbeddedAws": "true", "LogRetentionDays": "1", "SweepHooks": SWEPT_HOOK}

@@ -265,6 +265,17 @@ def test_every_log_group_has_a_retention(resources: dict[str, Any]) -> None:
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups)
 
 
+def test_debug_logs_are_sampled_only_when_asked_for(template: dict[str, Any], resources: dict[str, Any]) -> None:
+    assert template["Parameters"]["LogSampleRate"]["Default"] == 0
+    assert template["Conditions"]["SampleLogs"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "LogSampleRate"}, 0]}]}
+    rates = [
+        resources[function]["Properties"]["Environment"]["Variables"]["POWERTOOLS_LOGGER_SAMPLE_RATE"]
+        for function in FUNCTIONS
+    ]
+    # Left out, not 0: Powertools would add the rate to every line.
+    assert rates == [{"Fn::If": ["SampleLogs", {"Ref": "LogSampleRate"}, {"Ref": "AWS::NoValue"}]}] * len(FUNCTIONS)
+
+
 def test_the_firewall_is_off_unless_asked_for(template: dict[str, Any], resources: dict[str, Any]) -> None:
     assert template["Parameters"]["EnableWaf"]["Default"] == "false"
     firewall = [one for one in resources.values() if one["Type"].startswith("AWS::WAFv2::")]
