@@ -89,6 +89,11 @@ class Metric(Enum):
         MetricUnit.Seconds,
         "how long ago an execution last succeeded; nothing when none has for 90 days",
     )
+    EXECUTIONS_SINCE_SUCCESS = (
+        "ExecutionsSinceSuccess",
+        MetricUnit.Count,
+        "executions that should have succeeded by now, of those that started after the last success; 1,000 at most",
+    )
     DEPLOY_IN_PROGRESS = "DeployInProgress", MetricUnit.Count, "1 while CloudFormation changes the stack, else 0"
 
     def __init__(self, label: str, unit: MetricUnit, meaning: str, by: tuple[str, ...] = ()) -> None:

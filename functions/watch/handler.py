@@ -8,7 +8,7 @@ CloudFormation's: while one is, alarms do not notify.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent, event_source
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 settings = Settings()
 STATE_MACHINE_ARN = settings.text("STATE_MACHINE_ARN")
 STACK_ID = settings.text("STACK_ID")
+SUCCESS_WITHIN_SECONDS = settings.number("SUCCESS_WITHIN_SECONDS")
 settings.check()
 
 PAGE = 1000
@@ -61,13 +62,26 @@ def lambda_handler(event: EventBridgeEvent, context: LambdaContext) -> None:  # 
     telemetry.count(Metric.OLDEST_EXECUTION_AGE, max(0.0, oldest_seconds))
     # Listed by their start; that of the last to end is among the last to start, unless a thousand overtook it.
     succeeded = [one["stopDate"] for one in executions("SUCCEEDED", 1)]
-    if succeeded:
-        telemetry.count(Metric.LAST_SUCCESS_AGE, max(0.0, (now - max(succeeded)).total_seconds()))
+    last_success = max(succeeded, default=None)
+    if last_success is not None:
+        telemetry.count(Metric.LAST_SUCCESS_AGE, max(0.0, (now - last_success).total_seconds()))
+    telemetry.count(Metric.EXECUTIONS_SINCE_SUCCESS, since_success(last_success, now))
     telemetry.log.debug("executions counted", running=len(running), oldest_seconds=round(oldest_seconds))
 
 
-def executions(status: Literal["RUNNING", "SUCCEEDED"], pages: int) -> Iterator[ExecutionListItemTypeDef]:
-    """The executions with this status, the last to start first, so many pages of them at most.
+def since_success(last_success: datetime | None, now: datetime) -> int:
+    """How many executions started after the last success, and long enough ago to have succeeded themselves.
+
+    Raises:
+        ExecutionsUnavailable: see there.
+    """
+    due = now - timedelta(seconds=SUCCESS_WITHIN_SECONDS)
+    started = (one["startDate"] for one in executions(None, 1))
+    return sum(1 for at in started if at <= due and (last_success is None or at > last_success))
+
+
+def executions(status: Literal["RUNNING", "SUCCEEDED"] | None, pages: int) -> Iterator[ExecutionListItemTypeDef]:
+    """The executions with this status (None: with any), the last to start first, so many pages of them at most.
 
     Raises:
         ExecutionsUnavailable: see there.
@@ -77,7 +91,7 @@ def executions(status: Literal["RUNNING", "SUCCEEDED"], pages: int) -> Iterator[
             one
             for page in stepfunctions.get_paginator("list_executions").paginate(
                 stateMachineArn=STATE_MACHINE_ARN,
-                statusFilter=status,
+                **({"statusFilter": status} if status else {}),  # type: ignore[arg-type] # for another argument
                 PaginationConfig={"PageSize": PAGE, "MaxItems": PAGE * pages},
             )
             for one in page["executions"]

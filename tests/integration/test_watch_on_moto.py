@@ -14,7 +14,6 @@ from shared.metrics import Metric
 from tests.support import CountingTelemetry, LambdaContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
     from tests.integration.conftest import Account
@@ -29,7 +28,7 @@ STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/pullback/1"
 @pytest.fixture
 def watch(account: Account, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The watch, at NOW, of a stack that nobody changes."""
-    handler = account.handler("watch.handler", STACK_ID=STACK)
+    handler = account.handler("watch.handler", STACK_ID=STACK, SUCCESS_WITHIN_SECONDS="1200")
     monkeypatch.setattr(handler, "clock", NOW.timestamp)
     monkeypatch.setattr(handler, "telemetry", CountingTelemetry())
     stack_is(handler, "UPDATE_COMPLETE", monkeypatch)
@@ -44,6 +43,10 @@ def stack_is(handler: ModuleType, status: str, monkeypatch: pytest.MonkeyPatch) 
         return {"Stacks": [{"StackName": "pullback", "CreationTime": NOW, "StackStatus": status}]}
 
     monkeypatch.setattr(handler.cloudformation, "describe_stacks", describe)
+
+
+def minutes_ago(minutes: int) -> datetime:
+    return NOW - timedelta(minutes=minutes)
 
 
 def execution(name: str, *, status: str, started: datetime, stopped: datetime | None = None) -> dict[str, Any]:
@@ -74,6 +77,7 @@ def test_nothing_runs_and_nothing_has_ever_succeeded(watch: ModuleType) -> None:
         Metric.DEPLOY_IN_PROGRESS: 0,
         Metric.EXECUTIONS_RUNNING: 0,
         Metric.OLDEST_EXECUTION_AGE: 0,
+        Metric.EXECUTIONS_SINCE_SUCCESS: 0,
     }
 
 
@@ -90,7 +94,7 @@ def test_executions_in_moto_are_counted(watch: ModuleType, account: Account) -> 
 def test_the_oldest_is_found_on_whichever_page_it_is(watch: ModuleType) -> None:
     newest = execution("newest", status="RUNNING", started=NOW - timedelta(minutes=1)) | {"more": True}
     oldest = execution("oldest", status="RUNNING", started=NOW - timedelta(hours=3))
-    with listing(watch, [newest], [oldest], []):
+    with listing(watch, [newest], [oldest], [], []):
         watch.lambda_handler(TICK, LambdaContext())
 
     assert counted(watch)[Metric.EXECUTIONS_RUNNING] == 2
@@ -98,17 +102,47 @@ def test_the_oldest_is_found_on_whichever_page_it_is(watch: ModuleType) -> None:
 
 
 def test_the_last_success_is_the_last_to_end_not_the_last_to_start(watch: ModuleType) -> None:
-    ago: Callable[[int], datetime] = lambda minutes: NOW - timedelta(minutes=minutes)  # noqa: E731
-    quick = execution("quick", status="SUCCEEDED", started=ago(10), stopped=ago(9))
-    slow = execution("slow", status="SUCCEEDED", started=ago(20), stopped=ago(2))
-    with listing(watch, [], [quick, slow]):
+    quick = execution("quick", status="SUCCEEDED", started=minutes_ago(10), stopped=minutes_ago(9))
+    slow = execution("slow", status="SUCCEEDED", started=minutes_ago(20), stopped=minutes_ago(2))
+    with listing(watch, [], [quick, slow], []):
         watch.lambda_handler(TICK, LambdaContext())
 
     assert counted(watch)[Metric.LAST_SUCCESS_AGE] == 120
 
 
+@pytest.mark.parametrize(
+    ("started_minutes_ago", "succeeded_minutes_ago", "expected"),
+    [
+        # Three that should have succeeded by now, and nothing ever has.
+        ([90, 60, 25], None, 3),
+        # The last success was before them.
+        ([90, 60, 25], 100, 3),
+        # Something has succeeded since: the one of minute 25 alone is overdue.
+        ([90, 60, 25], 30, 1),
+        # A burst that has just begun says nothing, however long it was quiet before.
+        ([3, 2, 1], 600, 0),
+        ([], None, 0),
+    ],
+)
+def test_what_should_have_succeeded_by_now_is_counted(
+    watch: ModuleType, started_minutes_ago: list[int], succeeded_minutes_ago: int | None, expected: int
+) -> None:
+    all_of_them = [
+        execution(f"one-{minutes}", status="FAILED", started=minutes_ago(minutes), stopped=NOW)
+        for minutes in started_minutes_ago
+    ]
+    succeeded = []
+    if succeeded_minutes_ago is not None:
+        at = minutes_ago(succeeded_minutes_ago)
+        succeeded = [execution("good", status="SUCCEEDED", started=at - timedelta(minutes=1), stopped=at)]
+    with listing(watch, [], succeeded, [*all_of_them, *succeeded]):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.EXECUTIONS_SINCE_SUCCESS] == expected
+
+
 def test_a_start_in_the_future_of_this_clock_is_no_negative_age(watch: ModuleType) -> None:
-    with listing(watch, [execution("one", status="RUNNING", started=NOW + timedelta(seconds=2))], []):
+    with listing(watch, [execution("one", status="RUNNING", started=NOW + timedelta(seconds=2))], [], []):
         watch.lambda_handler(TICK, LambdaContext())
 
     assert counted(watch)[Metric.OLDEST_EXECUTION_AGE] == 0
