@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.log_events import LogEvent
-from local.logs_insights import Query, fill, run
+from local.logs_insights import Query, discover, fill, run
 
 GROUP = "123456789012:/aws/lambda/pullback-processor"
 START = 1_795_514_912_000
@@ -232,6 +232,10 @@ def test_a_line_that_only_looks_like_json_is_a_line() -> None:
     assert run("fields `0` as first", [event(0, "[1]")]) == [{}]
 
 
+def test_null_is_as_good_as_missing() -> None:
+    assert "note" not in discover(WORK[3])
+
+
 def test_a_query_tells_what_it_reads_and_shows() -> None:
     query = Query("fields coalesce(a.b, c) as d | filter e = 1 | stats max(f) as g by d, @log | sort g desc")
     assert query.fields == {"a.b", "c", "e", "f", "@log"}
@@ -268,6 +272,7 @@ def test_a_query_tells_what_it_reads_and_shows() -> None:
         ("stats count(*) as n by a | sort b desc", "line 1, column 33: expected one of a, n, found b desc"),
         ("stats count(*) by a | fields bin(1m)", "line 1, column 34: expected no bin of rows that have no time"),
         ("stats count(*) by bin(0m)", "line 1, column 23: expected a period such as 5m, found 0m)"),
+        ("fields a as b | stats count(*) as n | sort b asc", "line 1, column 43: expected one of n, found b asc"),
         ("sort a", "line 1, column 7: expected asc or desc, found the end"),
         ("limit some", "line 1, column 7: expected a number, found some"),
         ('filter a = "{{b}}"', "line 1, column 13: expected a value for the parameter, found {{b}}"),
