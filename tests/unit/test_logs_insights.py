@@ -272,7 +272,7 @@ def test_a_query_tells_what_it_reads_and_shows() -> None:
         ("stats count(*) as n by a | sort b desc", "line 1, column 33: expected one of a, n, found b desc"),
         ("stats count(*) by a | fields bin(1m)", "line 1, column 34: expected no bin of rows that have no time"),
         ("stats count(*) by bin(0m)", "line 1, column 23: expected a period such as 5m, found 0m)"),
-        ("fields a as b | stats count(*) as n | sort b asc", "line 1, column 43: expected one of n, found b asc"),
+        ("fields a as b | stats count(*) as n | sort b asc", "line 1, column 44: expected one of n, found b asc"),
         ("sort a", "line 1, column 7: expected asc or desc, found the end"),
         ("limit some", "line 1, column 7: expected a number, found some"),
         ('filter a = "{{b}}"', "line 1, column 13: expected a value for the parameter, found {{b}}"),
