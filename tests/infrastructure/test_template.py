@@ -196,14 +196,15 @@ def test_whoever_calls_a_function_calls_its_alias(resources: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_new_value_of_a_parameter_reaches_the_alias(resources: dict[str, Any], function: str) -> None:
+def test_a_new_value_of_a_parameter_reaches_the_alias(
+    template: dict[str, Any], resources: dict[str, Any], function: str
+) -> None:
     (version,) = [
         one["Properties"]
         for one in resources.values()
         if one["Type"] == "AWS::Lambda::Version" and one["Properties"]["FunctionName"] == {"Ref": function}
     ]
-    parameters = {"LogLevel", "LogSampleRate", "MaxBodyBytes", "GitHubApiUrl", "ArtifactLink", "SweepHooks"}
-    used = set(references(resources[function]["Properties"]["Environment"])) & parameters
+    used = set(references(resources[function]["Properties"]["Environment"])) & template["Parameters"].keys()
     assert used
     assert used == set(references(version["Description"]) if isinstance(version["Description"], dict) else ())
 
