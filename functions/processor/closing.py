@@ -74,7 +74,7 @@ def close(record: SQSRecord) -> None:
         raise PoisonMessage(f"GitHub refuses the status: {refusal}") from None
     if is_closed:
         telemetry.count(Metric.STATUS_CLOSED)
-    telemetry.log.info("execution ended without success", status=dead.status, error=dead.error, closed=is_closed)
+    telemetry.log.error("execution ended without success", status=dead.status, error=dead.error, closed=is_closed)
 
 
 def close_status(

@@ -113,6 +113,7 @@ class Calls:
             # A GitHub Enterprise Server may have no limit.
             if limit > 0:
                 self._telemetry.count(Metric.GITHUB_RATE_LIMIT_LEFT, left)
+            self._telemetry.log.debug("github called", call=name, rate_limit_left=left)
 
 
 def sign_in(

@@ -104,7 +104,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         telemetry.log.warning("task is closed already", reason=str(closed))
     except CallbackUnavailable:
         # The work is done and its result is stored; to report it as failed would be untrue.
-        telemetry.log.exception("callback not delivered")
         raise
     except Exception as error:  # whatever it is, the execution has to hear of it
         if isinstance(error, WorkInProgress):
@@ -169,6 +168,7 @@ def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
     action = registry.find(job.action)
     github = connect(job, credential.read(), GITHUB_API_URL, telemetry)
     claim = claims.take(job, by)
+    telemetry.log.debug("claim taken", phase=claim.phase)
     is_reused = claim.result is not None
     attendance.keep(claim)
     try:

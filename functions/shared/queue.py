@@ -79,7 +79,7 @@ class QueueConsumer:
                 self._quarantine(record, str(poison))
         except Exception as error:
             self._telemetry.count(Metric.MESSAGE_RETURNED)
-            self._telemetry.log.exception("message given back", error=type(error).__name__)
+            self._telemetry.log.warning("message given back", exc_info=True, error=type(error).__name__)
             raise
 
     def _quarantine(self, record: SQSRecord, reason: str) -> None:

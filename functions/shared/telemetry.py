@@ -72,7 +72,12 @@ class Telemetry:
         @self._tracer.capture_lambda_handler(capture_response=False)
         @functools.wraps(function)
         def instrumented(event: Any, context: LambdaContext) -> Any:
-            return function(event, context)
+            try:
+                return function(event, context)
+            except Exception as error:
+                # Lambda's own record of it knows nothing of deliveries.
+                self.log.exception("invocation failed", error=type(error).__name__)
+                raise
 
         return instrumented  # type: ignore[no-any-return]
 

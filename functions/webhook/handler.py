@@ -108,6 +108,7 @@ def receive(delivery: Delivery) -> dict[str, Any]:
 def verify(delivery: Delivery) -> None:
     """Raises Rejected, 401, unless the delivery is signed with a valid secret."""
     if is_valid(delivery.body, delivery.signature, secret.versions()):
+        telemetry.log.debug("delivery verified", bytes=len(delivery.body))
         return
     # The secret may have been rotated since it was cached.
     if delivery.signature and secret.may_refresh():

@@ -133,7 +133,8 @@ def test_metrics_are_emitted(deployed: Deployed, synchronize: Flow, function: st
     emitted = [line for line in deployed.log_lines(function) if metric in line]
     assert emitted
     (directive,) = emitted[0]["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"]) == ("Pullback", [["service"]])
+    assert directive["Namespace"] == f"Pullback/{deployed.stack.info.stack_name}"
+    assert ["service"] in directive["Dimensions"]
 
 
 CANARY_TOKEN = "AAAAKgAAAAIAAAAAAAAAAcanary" * 8
