@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace chaos load fuzz record docs test test-unit test-integration test-infrastructure \
+.PHONY: help setup run up down trigger replay trace dashboard pictures chaos load fuzz record docs test test-unit test-integration test-infrastructure \
 	test-e2e lint format build clean
 
 help: ## Show this list
@@ -47,6 +47,12 @@ replay: setup ## List dead work; ERROR=, DELIVERY=, REPOSITORY= or ALL=1 replays
 trace: setup ## Show one delivery as a waterfall, here and as a page: DELIVERY= (default: newest); STACK=, HOURS=6, OUT=file
 	@$(BIN)/python -m local trace $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(STACK),--stack "$(STACK)") \
 		$(if $(HOURS),--hours "$(HOURS)") $(if $(OUT),--out "$(OUT)")
+
+dashboard: setup ## Traffic of every kind on the local stack, and a page of the CloudWatch dashboard with it; OUT=file
+	@$(BIN)/python -m local dashboard $(if $(OUT),--out "$(OUT)")
+
+pictures: setup ## Take the README's pictures of the pages that `make dashboard` and `make trace` wrote last
+	@$(BIN)/python -m local pictures
 
 chaos: setup ## Fault drill: every fault of the table, what must hold is checked; ONLY=regex for some (about 10 minutes)
 	@$(BIN)/python -m local chaos $(if $(ONLY),--only "$(ONLY)")

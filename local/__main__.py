@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
     load.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
     commands.add_parser("docs", help="write docs/metrics.md from the catalogue of metrics")
+    dashboard = commands.add_parser("dashboard", help="traffic of every kind, and a page of the CloudWatch dashboard")
+    dashboard.add_argument("--out", metavar="FILE", type=Path, help="the page (default: .local/dashboard.html)")
+    commands.add_parser("pictures", help="the README's pictures, from the pages that dashboard and trace wrote")
     commands.add_parser("record", help="write what load and fuzz found into docs/reliability.md")
     return whole
 
@@ -100,6 +103,14 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
             from local.chaos import chaos
 
             return chaos(directory, progress, options.only)
+        case "dashboard":
+            from local.dashboard.command import dashboard
+
+            return dashboard(directory, progress, options.out, running(directory))
+        case "pictures":
+            from local.dashboard.pictures import pictures
+
+            return pictures(directory, progress)
         case "replay":
             from local.replay.command import replay
 
@@ -122,10 +133,16 @@ def positive(text: str) -> int:
     return number
 
 
+def running(directory: Path) -> StackInfo | None:
+    """The stack that runs in this directory."""
+    file = directory / "stack.json"
+    info = StackInfo.load(file) if file.exists() else None
+    return info if info is not None and _servers(info.pids) else None
+
+
 def refuse_if_running(directory: Path) -> None:
     """Raises RuntimeError when a stack runs in this directory: another one would take its files away."""
-    file = directory / "stack.json"
-    if file.exists() and _servers(StackInfo.load(file).pids):
+    if running(directory) is not None:
         raise RuntimeError("a stack runs here; `make down` stops it")
 
 
