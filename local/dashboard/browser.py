@@ -41,7 +41,14 @@ def screenshot(page: Path, out: Path, *, width: int, height: int) -> None:
         BrowserError: there is no browser, or it failed.
     """
     out.unlink(missing_ok=True)
-    _run(page, "--hide-scrollbars", f"--window-size={width},{height}", f"--screenshot={out.resolve()}")
+    _run(
+        page,
+        "--hide-scrollbars",
+        # Or what lies far below may be missing.
+        "--run-all-compositor-stages-before-draw",
+        f"--window-size={width},{height}",
+        f"--screenshot={out.resolve()}",
+    )
     if not out.exists():
         raise BrowserError(f"the browser made no picture of {page}")
 

@@ -46,7 +46,8 @@ class Frame:
         """A frame that has both, with the shortest period that does not give a line too many points."""
         length = max(end - start, 1)
         period = next((one for one in PERIODS if length / one <= POINTS), PERIODS[-1])
-        return cls(int(start // period * period), int(math.floor(end / period + 1) * period), period)
+        # A period more at each end: nothing lies on the edge.
+        return cls(int(start // period - 1) * period, int(math.floor(end / period + 1) * period), period)
 
     @property
     def periods(self) -> range:

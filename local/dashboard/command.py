@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from local.progress import Progress
 
 LOOK_SECONDS = 1.0
-TICK_SECONDS = 10.0
+TICK_SECONDS = 5.0
 """How often the watch is invoked: its schedule's minute is as long as the whole run."""
 SHOWN_SECONDS = 900
 """What is older than that is left out."""

@@ -10,7 +10,7 @@ const draw = () => {
     font: { family: "system-ui, sans-serif", size: 12, color: color("--soft") },
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
-    xaxis: { ...axis, showgrid: false },
+    xaxis: { ...axis, showgrid: false, spikecolor: color("--soft"), spikethickness: 1, spikedash: "dot" },
     yaxis: axis,
     hoverlabel: { bgcolor: color("--tip"), bordercolor: color("--line"), font: { color: color("--text") } },
   };

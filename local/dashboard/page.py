@@ -157,7 +157,7 @@ def render(drawn: Sequence[Tile], evidence: Evidence, frame: Frame) -> str:
             time=_time,
             tiles=drawn,
             policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src {_hash(plotly)} {_hash(script)}; "
-            "img-src data: blob:; base-uri 'none'; form-action 'none'",
+            "base-uri 'none'; form-action 'none'",
             figures=_json([tile.content.spec for tile in drawn if tile.kind == "figure"]),
             # Ours and plotly's, not to be escaped: the hashes are of these very bytes.
             style=Markup(style),  # noqa: S704

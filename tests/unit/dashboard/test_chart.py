@@ -238,5 +238,5 @@ def test_a_frame_has_all_of_a_run_and_not_too_many_points(start: float, length: 
     frame = Frame.around(start, start + length)
     assert frame.start <= start
     assert frame.end > start + length
-    assert len(frame.periods) <= chart.POINTS + 2
+    assert len(frame.periods) <= chart.POINTS + 3
     assert frame.start % frame.period == frame.end % frame.period == 0
