@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import boto3
@@ -20,6 +21,7 @@ from local.github.sample import FULL_NAME
 from local.process import LocalProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from local.progress import Progress
@@ -138,6 +140,8 @@ class LocalStack:
         detached: leave it running when this process ends (`make up`).
         faults: put the fault proxy between the functions and the embedded AWS; then IAM is not enforced (engine.py).
         build: a directory where this project is built already, for who starts a second stack; None to build.
+        clock: let CloudWatch's time be moved on, by the seconds in ``clock_file`` (local/cloudwatch/mend.py).
+        parameters: of the template, instead of those in PARAMETERS or besides.
     """
 
     def __init__(
@@ -148,6 +152,8 @@ class LocalStack:
         detached: bool = False,
         faults: bool = False,
         build: Path | None = None,
+        clock: bool = False,
+        parameters: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.directory = directory.resolve()
         self.traces = self.directory / "traces.jsonl"
@@ -156,6 +162,8 @@ class LocalStack:
         self._faults = faults
         self._build = build or self.directory / "build"
         self._is_built = build is not None
+        self._clock = clock
+        self._parameters = parameters
         self._processes: list[LocalProcess] = []
         self.info: StackInfo
         self.proxy_url: str | None = None
@@ -171,6 +179,11 @@ class LocalStack:
     def tokens_file(self) -> Path:
         """Every task token, a line each; with faults only. It goes with the running stack."""
         return self.directory / "tmp" / "tokens"
+
+    @property
+    def clock_file(self) -> Path:
+        """By how many seconds CloudWatch's time is ahead; with ``clock`` only. It goes with the running stack."""
+        return self.directory / "tmp" / "clock"
 
     @property
     def info_file(self) -> Path:
@@ -212,6 +225,8 @@ class LocalStack:
                 )
                 self.proxy_url = f"http://127.0.0.1:{proxy.port}"
                 arguments += ["--fault-proxy", self.proxy_url, "--tokens", str(self.tokens_file)]
+            if self._clock:
+                arguments += ["--clock", str(self.clock_file)]
             engine = self._run("local.engine", arguments, environ)
             github = self._run(
                 "local.github",
@@ -255,6 +270,7 @@ class LocalStack:
         parameters = PARAMETERS | {
             "GitHubApiUrl": github_url,
             "ArtifactLink": f"{endpoint}/{{bucket}}/{{key}}",
+            **self._parameters,
         }
         self._sam(
             "deploy",
