@@ -57,6 +57,9 @@ pictures: setup ## Take the README's pictures of the pages that `make dashboard`
 chaos: setup ## Fault drill: every fault of the table, what must hold is checked; ONLY=regex for some (about 10 minutes)
 	@$(BIN)/python -m local chaos $(if $(ONLY),--only "$(ONLY)")
 
+alarm-drill: setup ## Alarm drill: every alarm fires and clears, by faults put into the stack; ONLY=regex for some (about 5 minutes)
+	@$(BIN)/python -m local alarm-drill $(if $(ONLY),--only "$(ONLY)")
+
 load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to its end
 	@$(BIN)/python -m local load --n "$(N)"
 
@@ -72,7 +75,7 @@ docs: setup ## Write docs/metrics.md from the catalogue of metrics
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz
-	@$(BIN)/pytest tests/e2e
+	@$(BIN)/pytest -n 2 --dist loadgroup tests/e2e
 
 test-unit: setup ## Unit tests: nothing outside the process
 	@$(BIN)/pytest tests/unit
@@ -84,7 +87,7 @@ test-infrastructure: setup ## Infrastructure tests: template, state machine, bui
 	@$(BIN)/pytest tests/infrastructure
 
 test-e2e: setup ## End-to-end tests: the deployed stack on the embedded AWS, IAM enforced
-	@$(BIN)/pytest tests/e2e
+	@$(BIN)/pytest -n 2 --dist loadgroup tests/e2e
 
 lint: setup ## Check format, style, types, template
 	@$(BIN)/ruff format --check .

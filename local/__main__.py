@@ -63,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     add_trace_arguments(commands.add_parser("trace", help="show one delivery as a waterfall, here and as a page"))
     chaos = commands.add_parser("chaos", help="the fault drill: every fault of the table, and what must hold")
     chaos.add_argument("--only", help="regular expression: only the faults whose name it finds")
+    alarms = commands.add_parser("alarm-drill", help="break the stack until every alarm has fired, and mend it again")
+    alarms.add_argument("--only", help="regular expression: only the faults whose name or alarms it finds")
     load = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
     load.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
     commands.add_parser("docs", help="write docs/metrics.md from the catalogue of metrics")
@@ -76,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 - one case a command
     """Runs the command that the options name. Each imports what only it needs."""
     directory: Path = options.directory
-    if options.command in ("run", "up", "load", "chaos"):
+    if options.command in ("run", "up", "load", "chaos", "alarm-drill"):
         refuse_if_running(directory)
     match options.command:
         case "run":
@@ -103,6 +105,10 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
             from local.chaos import chaos
 
             return chaos(directory, progress, options.only)
+        case "alarm-drill":
+            from local.alarm_drill.drill import alarm_drill
+
+            return alarm_drill(directory, progress, options.only)
         case "dashboard":
             from local.dashboard.command import dashboard
 

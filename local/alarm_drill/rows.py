@@ -1,0 +1,187 @@
+"""The table: what is broken, and which alarms it sets off. Composite alarms follow from theirs, and are in no row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from local.alarm_drill import scenes
+from local.chaos.model import Fault
+from local.chaos.rows import FIND_WORK, GITHUB_IS_GONE, HEARTBEAT, INVOKE, KEEP, START
+
+if TYPE_CHECKING:
+    from local.alarm_drill.scenes import Scene
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Args:
+        fault: what is broken, as the fault drill has it: its name, its rules.
+        alarms: all that it sets off, without the stack's name.
+        scene: what is done.
+        published: why the drill publishes the metric itself, where the embedded AWS cannot be made to do what it tells
+            of; empty otherwise.
+        evidence: what the metric is worked out from, where that is not what ``local.cloudwatch`` does.
+    """
+
+    fault: Fault
+    alarms: tuple[str, ...]
+    scene: Scene
+    published: str = ""
+    evidence: str = ""
+
+
+_A_PULL_REQUEST = r"/pulls/\d+$"
+_FILES = r"/pulls/\d+/files"
+_SLOWLY_STARTED = {"service": START.service, "operation": START.operation, "latency": 1500}
+"""Shorter than the webhook waits."""
+_NO_THROTTLES = "the embedded AWS does not enforce the concurrency of an alias; {}"
+
+ROWS: tuple[Row, ...] = (
+    # Entrance
+    Row(
+        Fault("Step Functions and the replay queue are away", aws=(START.is_down(), KEEP.is_down())),
+        ("webhook-errors",),
+        scenes.refused_twice,
+    ),
+    Row(
+        Fault("Lambda has no room for the webhook"),
+        ("webhook-throttles",),
+        scenes.published("AWS/Lambda", "Throttles", of="webhook", minutes=2),
+        published=_NO_THROTTLES.format("the metric of two minutes with one throttle each"),
+    ),
+    Row(
+        Fault(
+            "Step Functions takes its time to start an execution",
+            aws=({**START.is_down(), "error": None, "latency": 1500},),
+        ),
+        ("webhook-latency",),
+        scenes.slow,
+    ),
+    Row(
+        Fault("deliveries that are signed with another secret"),
+        ("signature-failures",),
+        scenes.forged,
+    ),
+    Row(
+        Fault(
+            "Step Functions takes no executions for a quarter of an hour", aws=(START.is_down(),), impatient=("replay",)
+        ),
+        ("deliveries-queued", "messages-returned", "replay-queue-age"),
+        scenes.kept,
+    ),
+    Row(
+        Fault("GitHub does not list its deliveries", github=({"path": "/hooks/", "status": 500},)),
+        ("sweep-failed",),
+        scenes.failing_sweeps,
+    ),
+    Row(
+        Fault(
+            "the webhook is down for a delivery, and GitHub refuses every redelivery",
+            aws=(START.is_down(), KEEP.is_down()),
+            github=({"path": "/attempts$", "method": "POST", "status": 422},),
+        ),
+        ("sweep-given-up",),
+        scenes.hopeless_delivery,
+    ),
+    # Executions
+    Row(
+        Fault("GitHub refuses every pull request", github=({"path": _A_PULL_REQUEST, "status": 403},)),
+        ("executions-failed", "no-success", "github-errors", "dead-work"),
+        scenes.refused_work,
+    ),
+    Row(
+        Fault(
+            "GitHub's rate limit is used up",
+            github=({"kind": "rate_limit", "seconds": 3600, "path": _A_PULL_REQUEST},),
+        ),
+        ("github-rate-limit", "executions-stuck"),
+        scenes.waiting_for_github,
+    ),
+    Row(
+        Fault("an execution runs into its limit of four hours"),
+        ("executions-timed-out",),
+        scenes.published("AWS/States", "ExecutionsTimedOut"),
+        published="the embedded AWS does not enforce the limit of a whole execution",
+    ),
+    Row(
+        Fault("somebody stops an execution", github=({"path": _FILES, "delay": 4, "times": 1},)),
+        ("executions-aborted", "dead-work"),
+        scenes.aborted,
+    ),
+    Row(
+        Fault("the account is at its limit of state transitions"),
+        ("executions-throttled",),
+        scenes.published("AWS/States", "ExecutionThrottled", minutes=2),
+        published="the embedded AWS has no such limit",
+    ),
+    # Processor
+    Row(
+        Fault("the processor is busy, and events wait for it", github=({"path": _FILES, "delay": 3},)),
+        ("async-event-age",),
+        scenes.no_room,
+    ),
+    Row(
+        Fault("Lambda has no room for the processor"),
+        ("processor-throttles",),
+        scenes.published("AWS/Lambda", "Throttles", of="processor", minutes=3),
+        published=_NO_THROTTLES.format("the metric of three minutes with one throttle each"),
+    ),
+    Row(
+        Fault("Lambda cannot put a crash into its queue"),
+        ("destination-failures",),
+        scenes.published("AWS/Lambda", "DestinationDeliveryFailures", of="processor"),
+        published="the embedded AWS counts no destination that it cannot reach",
+    ),
+    Row(
+        Fault("GitHub needs eight minutes for an answer", github=({"path": _FILES, "delay": 4, "times": 1},)),
+        ("processor-duration",),
+        scenes.long_work,
+    ),
+    Row(
+        Fault("the processor dies in every attempt", aws=(HEARTBEAT.meets("held", 3),)),
+        ("processor-crashes", "async-events-dropped", "dead-work"),
+        scenes.killed_three_times,
+    ),
+    Row(
+        Fault(
+            "the processor dies, and the crash function does not run",
+            github=({"path": _FILES, "delay": 6, "times": 1},),
+        ),
+        ("crash-queue-age", "async-events-dropped"),
+        scenes.crashes_unreported,
+    ),
+    Row(
+        Fault("Lambda does not take the processor's events", aws=(INVOKE.is_down(),)),
+        ("dispatch-errors",),
+        scenes.undispatched,
+    ),
+    Row(
+        Fault("DynamoDB throttles the table", aws=(FIND_WORK.is_down("throttled"),)),
+        ("table-throttles",),
+        scenes.throttled_table,
+        evidence="ReadThrottleEvents counted by the fault proxy that throttled",
+    ),
+    # What waits
+    Row(
+        Fault("the closing function does not run", github=(GITHUB_IS_GONE,)),
+        ("ended-executions-age", "dead-work"),
+        scenes.unclosed,
+    ),
+    Row(
+        Fault("nobody looks after what is left, for three days", github=(GITHUB_IS_GONE,)),
+        ("dead-work", "dead-work-age", "quarantine", "quarantine-age"),
+        scenes.left_for_days,
+    ),
+    # What is watched
+    Row(
+        Fault("log lines with metrics that are none"),
+        ("emf-parsing-errors", "emf-validation-errors"),
+        scenes.unreadable_metrics,
+    ),
+    Row(Fault("the watch does not run"), ("watch-silent",), scenes.unwatched),
+    # Last: it leaves a resource in the stack.
+    Row(Fault("CloudFormation changes the stack"), ("deploying",), scenes.deploying),
+)

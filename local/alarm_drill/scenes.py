@@ -1,0 +1,319 @@
+"""What is done in a row. A scene returns while its fault is in force; the drill waits for the alarms, and clears."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from local.chaos import scenes as chaos
+from local.chaos.rig import DrillError
+from local.cloudwatch.series import MetricId
+from local.stack import SWEPT_HOOK, aws_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.alarm_drill.sky import Sky
+    from local.chaos.model import Function
+    from local.chaos.trial import Trial
+
+    Scene = Callable[[Trial, Sky], None]
+
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
+FORGED = 20
+REFUSED_AT_ONCE = 10
+OVERDUE_SECONDS = 5
+"""The drill's parameter SuccessWithinSeconds, so that work is overdue soon."""
+REDELIVERIES = 7
+"""So many the sweeper asks for before it gives a delivery up (functions/processor/sweep.py)."""
+ROOM = 3
+"""So many invocations of a function the embedded AWS runs at once (local/engine.py)."""
+
+
+def several(trial: Trial, number: int) -> None:
+    """Deliveries for as many pull requests, each new."""
+    for _ in range(number):
+        trial.pull_request = trial.rig.github.open_pull_request({"drill.txt": uuid.uuid4().hex})
+        trial.shas.append(trial.pull_request.head_sha)
+        trial.deliver()
+
+
+def forged(trial: Trial, sky: Sky) -> None:
+    """Deliveries that are signed with another secret."""
+    rig = trial.rig
+    real, rig.webhook_secret = rig.webhook_secret, "somebody else's"
+    try:
+        for _ in range(FORGED):
+            trial.deliver()
+    finally:
+        rig.webhook_secret = real
+        trial.deliveries.clear()
+    sky.pass_minutes()
+
+
+def refused_twice(trial: Trial, sky: Sky) -> None:
+    """A delivery in each of two minutes."""
+    trial.apply()
+    for _ in range(2):
+        trial.deliver()
+        sky.pass_minutes()
+
+
+def slow(trial: Trial, sky: Sky) -> None:
+    """A delivery in each of three minutes, each of them under way for some seconds."""
+    trial.apply()
+    for number in range(1, 4):
+        delivering = threading.Thread(target=several, args=(trial, 1), daemon=True)
+        delivering.start()
+        trial.until_fired(times=number)
+        sky.pass_time(6)
+        delivering.join()
+        sky.pass_minutes()
+
+
+def kept(trial: Trial, sky: Sky) -> None:
+    """Three deliveries every five minutes, for a quarter of an hour."""
+    trial.apply()
+    for number in range(1, 4):
+        several(trial, 3)
+        trial.until(
+            lambda wanted=3 * number: trial.metrics(("replay",))["replay.MessageReturned"] >= wanted,  # type: ignore[misc]
+            "messages that are given back",
+        )
+        sky.pass_minutes(5)
+    sky.pass_minutes(4)
+
+
+def refused_work(trial: Trial, sky: Sky) -> None:
+    """Ten pull requests that GitHub refuses, and ten more five minutes later."""
+    trial.apply()
+    for _ in range(2):
+        started = time.monotonic()
+        several(trial, REFUSED_AT_ONCE)
+        trial.until_ended()
+        trial.until(lambda since=started: time.monotonic() - since > OVERDUE_SECONDS, "overdue work")  # type: ignore[misc]
+        sky.pass_minutes(5)
+
+
+def waiting_for_github(trial: Trial, sky: Sky) -> None:
+    """An execution that waits for GitHub's limit, for an hour and a half."""
+    trial.apply()
+    trial.deliver()
+    trial.until(lambda: trial.metrics(("processor",))["processor.GitHubError"] > 0, "GitHub's refusal")
+    sky.pass_time(1.5 * HOUR + 5 * MINUTE)
+
+
+def long_work(trial: Trial, sky: Sky) -> None:
+    """Work for which GitHub needs more than eight minutes."""
+    trial.apply()
+    trial.deliver()
+    trial.until_status("pending")
+    sky.pass_time(490)
+    trial.until_ended()
+    sky.pass_minutes()
+
+
+def no_room(trial: Trial, sky: Sky) -> None:
+    """In each of three minutes an event that waits for longer than a minute, because the processor is busy."""
+    sky.pass_minutes()
+    for number in range(1, 4):
+        trial.apply()
+        several(trial, ROOM + 1)
+        dispatched = number * (ROOM + 1)
+        trial.until(
+            lambda wanted=dispatched: trial.metrics(("task",))["task.TaskDispatched"] >= wanted,  # type: ignore[misc]
+            "events for the processor",
+        )
+        sky.pass_time(MINUTE + 1)
+        trial.until_ended()
+        trial.rig.github.clear_faults()
+    sky.pass_minutes()
+
+
+def crashes_unreported(trial: Trial, sky: Sky) -> None:
+    """The processor dies, and for six minutes nobody looks after its crash."""
+    with trial.rig.paused("crash"):
+        chaos.killed_in_work(trial)
+        trial.until(lambda: not trial.rig.is_empty("crash"), "the record of the dead processor")
+        sky.pass_minutes(6)
+
+
+def killed_three_times(trial: Trial, sky: Sky) -> None:
+    """The processor dies in each of its attempts."""
+    chaos.killed_three_times(trial)
+    trial.until_ended()
+    sky.pass_minutes()
+
+
+def undispatched(trial: Trial, sky: Sky) -> None:
+    """The task function fails in attempt after attempt."""
+    trial.apply()
+    trial.deliver()
+    trial.until_fired(times=2 * 3)
+    sky.pass_minutes()
+
+
+def throttled_table(trial: Trial, sky: Sky) -> None:
+    """Requests that are throttled, in each of two minutes."""
+    told = 0
+    table = MetricId.of("AWS/DynamoDB", "ReadThrottleEvents", {"TableName": trial.rig.info.idempotency_table})
+    trial.apply()
+    for number in range(1, 3):
+        several(trial, 1)
+        trial.until_fired(times=2 * number)
+        fired = trial.rig.rules()[0]["fired_count"]
+        sky.publish(table, fired - told)
+        told = fired
+        sky.pass_minutes()
+
+
+def aborted(trial: Trial, sky: Sky) -> None:
+    """Somebody stops an execution."""
+    chaos.aborted_alive(trial)
+    sky.pass_minutes()
+
+
+def unclosed(trial: Trial, sky: Sky) -> None:
+    """An execution fails, and for twenty minutes nobody closes its status."""
+    with trial.rig.paused("closing"):
+        trial.apply()
+        trial.deliver()
+        trial.until_ended()
+        trial.until(lambda: not trial.rig.is_empty("ended"), "the event of the failed execution")
+        sky.pass_minutes(20)
+
+
+def left_for_days(trial: Trial, sky: Sky) -> None:
+    """Dead work, and a message that cannot be read, for which nobody comes."""
+    trial.apply()
+    trial.rig.put("replay", chaos.POISON[0])
+    trial.deliver()
+    trial.until_quiet()
+    trial.until(lambda: not trial.rig.is_empty("dead") and not trial.rig.is_empty("quarantine"), "what is left")
+    sky.pass_minutes(5)
+    sky.pass_time(3 * DAY)
+
+
+def failing_sweeps(trial: Trial, sky: Sky) -> None:
+    """Three sweeps, of which none gets an answer."""
+    rig = trial.rig
+    rig.github.set_hook(rig.info.webhook_url, rig.webhook_secret)
+    trial.apply()
+    for _ in range(3):
+        sky.invoke("sweeper")
+        sky.pass_minutes(5)
+
+
+def hopeless_delivery(trial: Trial, sky: Sky) -> None:
+    """A delivery that fails, and no redelivery. The sweeper's pauses, which are hours, are over at once."""
+    rig = trial.rig
+    rig.github.set_hook(rig.info.webhook_url, rig.webhook_secret)
+    trial.apply()
+    delivery = trial.new_delivery()
+    trial.deliveries.clear()
+    # Dated back: what is new is left to the next sweep.
+    rig.github.deliver(delivery.body, guid=delivery.id, ago=10 * MINUTE)
+    for _ in range(REDELIVERIES + 1):
+        _expire(trial, f"sweep#{SWEPT_HOOK}", "swept_until")
+        _expire(trial, f"redelivery#{SWEPT_HOOK}#{delivery.id}", "due_at", "asked_at")
+        sky.invoke("sweeper")
+    sky.pass_minutes()
+
+
+def _expire(trial: Trial, key: str, *times: str) -> None:
+    """Sets times in an item of the sweeper's to long ago."""
+    trial.rig.dynamodb.update_item(
+        TableName=trial.rig.info.idempotency_table,
+        Key={"id": {"S": key}},
+        UpdateExpression="SET " + ", ".join(f"{one} = :zero" for one in times),
+        ExpressionAttributeValues={":zero": {"N": "0"}},
+    )
+
+
+def unreadable_metrics(trial: Trial, sky: Sky) -> None:
+    """Log lines with metrics that CloudWatch cannot read, and with some that it may not take."""
+    rig = trial.rig
+    group, now_ms = f"/aws/lambda/{rig.info.stack_name}-webhook", time.time_ns() // 1_000_000
+    directive = {"Namespace": "Drill", "Dimensions": [[]], "Metrics": [{"Name": "Broken", "Unit": "Parsecs"}]}
+    documents: tuple[dict[str, Any], ...] = (
+        {"_aws": {"Timestamp": "today", "CloudWatchMetrics": []}},
+        {"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}, "Broken": 1},
+    )
+    rig.logs.create_log_stream(logGroupName=group, logStreamName=f"drill-{now_ms}")
+    rig.logs.put_log_events(
+        logGroupName=group,
+        logStreamName=f"drill-{now_ms}",
+        logEvents=[{"timestamp": now_ms, "message": json.dumps(one)} for one in documents],
+    )
+    sky.pass_minutes()
+
+
+def unwatched(trial: Trial, sky: Sky) -> None:  # noqa: ARG001 - what runs is not touched
+    """Nobody invokes the watch for longer than its alarm looks back."""
+    with sky.unwatched():
+        sky.pass_minutes(25)
+
+
+def deploying(trial: Trial, sky: Sky) -> None:
+    """CloudFormation changes the stack, for as long as a resource that is added waits for a signal."""
+    stack = trial.rig.info.stack_name
+    cloudformation = aws_client("cloudformation", trial.rig.info.aws_endpoint_url)
+    body = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+    template = body if isinstance(body, dict) else json.loads(body)
+    wait = {"ResourceSignal": {"Timeout": "PT2M"}}
+    template["Resources"]["DrillWait"] = {"Type": "AWS::CloudFormation::WaitCondition", "CreationPolicy": wait}
+    bucket, key = trial.rig.info.artifact_bucket, "drill.json"
+    trial.rig.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(template).encode())
+    (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    cloudformation.update_stack(
+        StackName=stack,
+        TemplateURL=f"{trial.rig.info.aws_endpoint_url}/{bucket}/{key}",
+        Parameters=[{"ParameterKey": one["ParameterKey"], "UsePreviousValue": True} for one in described["Parameters"]],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+
+    def status() -> str:
+        return str(cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+
+    try:
+        if status() != "UPDATE_IN_PROGRESS":
+            raise DrillError(f"the stack is {status()}")
+        sky.pass_minutes(2)
+    finally:
+        trial.until(lambda: _signalled(cloudformation, stack), "the resource that waits")
+        trial.until(lambda: not status().endswith("_IN_PROGRESS"), "the end of the deployment")
+    if status() != "UPDATE_COMPLETE":
+        raise DrillError(f"the stack is {status()}")
+
+
+def _signalled(cloudformation: Any, stack: str) -> bool:
+    try:
+        cloudformation.signal_resource(
+            StackName=stack, LogicalResourceId="DrillWait", UniqueId=str(uuid.uuid4()), Status="SUCCESS"
+        )
+    except cloudformation.exceptions.ClientError:
+        # It does not wait yet.
+        return False
+    return True
+
+
+def published(namespace: str, name: str, *, of: Function | None = None, minutes: int = 1) -> Scene:
+    """A metric as AWS would publish it: one each minute.
+
+    Args:
+        namespace: AWS's.
+        name: the metric's.
+        of: the function whose it is; None for the state machine.
+        minutes: so many.
+    """
+
+    def scene(trial: Trial, sky: Sky) -> None:
+        dimensions = {"FunctionName": sky.function(of)} if of else {"StateMachineArn": trial.rig.info.state_machine_arn}
+        for _ in range(minutes):
+            sky.publish(MetricId.of(namespace, name, dimensions), 1)
+            sky.pass_minutes()
+
+    return scene
