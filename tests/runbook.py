@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from awscli.clidriver import create_clidriver
+from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
 
@@ -111,44 +107,3 @@ def commands(text: str, directory: Path, *, before: str = "") -> list[list[str]]
         timeout=60,
     )
     return [command.split("\0")[:-1] for command in record.read_text().split(f"{_END}\0")[:-1]]
-
-
-def aws(arguments: list[str], *, driver: Any = None) -> tuple[int, str, str]:
-    """One call of the AWS CLI, in this process because it starts faster: its exit code, output, and complaint."""
-    out, complaints = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(complaints):
-        try:
-            code = (driver or _driver()).main(arguments)
-        except SystemExit as stopped:
-            code = stopped.code
-    return int(code or 0), out.getvalue(), complaints.getvalue().strip()
-
-
-def mistake(arguments: list[str]) -> str | None:
-    """What the AWS CLI has to say against a command; None when it would send it. It is not sent."""
-    driver, sent = _driver_that_sends_nothing()
-    sent.clear()
-    code, _, complaint = aws(arguments, driver=driver)
-    return None if sent else f"{code}: {complaint}"
-
-
-@cache
-def _driver() -> Any:
-    return create_clidriver()
-
-
-@cache
-def _driver_that_sends_nothing() -> tuple[Any, list[str]]:
-    driver, sent = create_clidriver(), []
-
-    def stop(event_name: str, **_: Any) -> None:
-        # Options and their values are checked by now, against the service's model.
-        sent.append(event_name)
-        raise _NotSent
-
-    driver.session.register("before-call", stop)
-    return driver, sent
-
-
-class _NotSent(Exception):
-    """In place of a request."""

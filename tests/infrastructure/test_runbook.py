@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from local.stack import aws_environment
 from shared.metrics import SERVICE, Metric
+from tests import aws_cli
 from tests.conftest import ROOT
-from tests.runbook import PAGE, PARTS, STEPS, Section, blocks, commands, mistake, of_chapter, sections, setup
+from tests.runbook import PAGE, PARTS, STEPS, Section, blocks, commands, of_chapter, sections, setup
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALARMS = of_chapter("Pages", "Tickets")
 COMPOSITES = of_chapter("Composite alarms")
@@ -129,32 +134,54 @@ def test_a_procedure_tells_when_how_whether_and_how_to_go_back(section: Section)
     assert all(parts[step] for step in STEPS)
 
 
+@pytest.fixture(scope="module")
+def page_commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[str]]]:
+    """The commands of each section, each section in a shell of its own after the setup."""
+    found = {}
+    for section in sections().values():
+        directory = tmp_path_factory.mktemp("shell")
+        (directory / "credential").write_text("x")
+        text = "".join(blocks(section.text))
+        # In backquotes within the text they are commands, too.
+        for inline in re.findall(r"`((?:aws|make) [a-z][^`]+)`", section.text):
+            text += inline.replace("\n", " ") + "\n"
+        found[section.anchor] = commands(text if section.anchor == "shell" else setup() + text, directory)
+    return found
+
+
+@pytest.fixture(scope="module")
+def mistakes(
+    page_commands: dict[str, list[list[str]]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, ...], str]:
+    """What the AWS CLI has to say against commands of the page."""
+    every = {tuple(one[1:]) for found in page_commands.values() for one in found if one[0] == "aws"}
+    return mistakes_in([list(one) for one in every], tmp_path_factory.mktemp("cli"))
+
+
+def mistakes_in(found: list[list[str]], directory: Path) -> dict[tuple[str, ...], str]:
+    """What the AWS CLI has to say against commands, with the files that the page has by then."""
+    for name in ("credential", "webhook-secret"):
+        (directory / name).write_text("x")
+    return aws_cli.mistakes(found, directory, aws_environment())
+
+
 @pytest.mark.parametrize("section", **named(*sections().values()))
 def test_every_command_is_one(
-    section: Section, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, template: dict[str, Any]
+    section: Section,
+    page_commands: dict[str, list[list[str]]],
+    mistakes: dict[tuple[str, ...], str],
+    template: dict[str, Any],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name in ("credential", "webhook-secret"):
-        (tmp_path / name).write_text("x")
-    shell = setup() if section.anchor != "shell" else ""
-    # In backquotes within the text they are commands, too.
-    inline = re.findall(r"`((?:aws|make) [a-z][^`]+)`", section.text)
-    found = commands(
-        shell + "".join(blocks(section.text)) + "\n".join(one.replace("\n", " ") for one in inline), tmp_path
-    )
-    (tmp_path / "credential").write_text("removed by now")
-    for program, *arguments in found:
+    for program, *arguments in page_commands[section.anchor]:
         if program == "make":
             check_make(arguments)
         else:
-            assert mistake(arguments) is None
+            assert tuple(arguments) not in mistakes, mistakes[tuple(arguments)]
             check_names(arguments, template)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_mistakes_in_commands_are_seen(tmp_path: Path) -> None:
+    wrong = [
         "sqs get-queue-attribute --queue-url x",
         "sqs get-queue-attributes --attribute-names QueueArn",
         "sqs get-queue-attributes --queue-url x --attributes QueueArn",
@@ -162,11 +189,10 @@ def test_every_command_is_one(
         "cloudwatch get-metric-statistics --namespace a --metric-name b --start-time 0 --end-time 0 --period x",
         "cloudwatch describe-alarms --alarm-names a --output words",
         "secretsmanager update-secret-version-stage --secret-id a --version-stage b --move-to-version-id short",
-    ],
-)
-def test_a_mistake_in_a_command_is_seen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert mistake(command.split())
+    ]
+    right = "sqs get-queue-attributes --queue-url x --attribute-names QueueArn --query Attributes"
+    seen = mistakes_in([one.split() for one in (*wrong, right)], tmp_path)
+    assert seen.keys() == {tuple(one.split()) for one in wrong}
 
 
 def check_make(arguments: list[str]) -> None:
