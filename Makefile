@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace dashboard pictures chaos load fuzz record docs test test-unit test-integration test-infrastructure \
+.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz record docs test test-unit test-integration test-infrastructure \
 	test-e2e lint format build clean
 
 help: ## Show this list
