@@ -141,7 +141,7 @@ ROWS: tuple[Row, ...] = (
         scenes.long_work,
     ),
     Row(
-        Fault("the processor dies in every attempt", aws=(HEARTBEAT.meets("held", 3),)),
+        Fault("the processor dies in every attempt", aws=(HEARTBEAT.meets("held", 3),), cold=("processor",)),
         ("processor-crashes", "async-events-dropped", "dead-work"),
         scenes.killed_three_times,
     ),
@@ -149,6 +149,7 @@ ROWS: tuple[Row, ...] = (
         Fault(
             "the processor dies, and the crash function does not run",
             github=({"path": _FILES, "delay": 6, "times": 1},),
+            cold=("processor",),
         ),
         ("crash-queue-age", "async-events-dropped"),
         scenes.crashes_unreported,

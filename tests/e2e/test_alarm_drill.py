@@ -1,0 +1,64 @@
+"""The alarm drill, short: a row of each kind, on a stack of their own. `make alarm-drill` is all of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.alarm_drill.drill import PARAMETERS, Drill, write
+from local.alarm_drill.rows import ROWS
+from local.progress import Progress
+from local.stack import LocalStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHOWN = {
+    # A metric of AWS itself, and a page.
+    "webhook-errors": "page-deliveries",
+    # A metric in the functions' logs, and a ticket.
+    "signature-failures": "ticket-deliveries",
+    # One that is published.
+    "executions-timed-out": "ticket-work",
+    # Metric math, over eight log groups.
+    "emf-parsing-errors": "ticket-telemetry",
+    # What is missing.
+    "watch-silent": "ticket-telemetry",
+}
+"""Alarms, and the composite ones that tell of them."""
+
+
+@pytest.fixture(scope="module")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
+    directory = tmp_path_factory.mktemp("alarms")
+    with LocalStack(directory, Progress(), faults=True, clock=True, parameters=PARAMETERS) as stack:
+        drill = Drill(stack, Progress())
+        drill.begin()
+        yield drill
+
+
+def test_alarms_fire_clear_and_are_told_of(drill: Drill, tmp_path: Path) -> None:
+    rows = [row for row in ROWS if set(row.alarms) & SHOWN.keys()]
+    outcomes = drill.run(rows)
+    assert [(one.row.fault.name, one.problems) for one in outcomes if one.problems] == []
+
+    drilled = drill.drilled(outcomes)
+    write(drilled, tmp_path / "alarms.json")
+    found = {one["name"]: one for one in json.loads((tmp_path / "alarms.json").read_text())["alarms"]}
+    for alarm, composite in SHOWN.items():
+        for name in (alarm, composite):
+            assert found[f"pullback-local-{name}"]["fired"] is True
+            assert found[f"pullback-local-{name}"]["cleared"] is True
+    assert found["pullback-local-webhook-errors"]["by"].startswith("fault: ")
+    assert found["pullback-local-page-deliveries"]["by"].endswith("webhook-errors in ALARM; page topic told")
+    assert found["pullback-local-executions-timed-out"]["by"].startswith("published: ")
+
+
+def test_what_fires_nothing_is_a_failure(drill: Drill) -> None:
+    everything = drill.drilled([], drill.names)
+    # 35 on metrics, 6 above them, and none of them seen.
+    assert len(everything) == len(drill.names) >= 41
+    assert not any(one.fired or one.cleared for one in everything)
