@@ -36,7 +36,10 @@ CRASHED = "ProcessorCrashed"
 """The execution's error when the processor died; Retry in the state machine matches it."""
 
 BUSY = "ProcessorBusy"
-"""The same when the event waited too long in Lambda's queue: nothing ran, so nothing can have died."""
+"""The same when nothing ran, so that nothing can have died: see NOT_RUN."""
+
+NOT_RUN = frozenset({"EventAgeExceeded", "ZeroReservedConcurrency"})
+"""Lambda's conditions for an event that waited too long in its queue, or that somebody keeps from running at all."""
 
 
 class CallbackUnavailable(Exception):
@@ -60,7 +63,7 @@ def report(record: SQSRecord) -> None:
     telemetry.bind(dead.job, execution=dead.execution, token=dead.token)
     if dead.token is None:
         raise PoisonMessage("the record has no task token")
-    error = BUSY if dead.error == "EventAgeExceeded" else CRASHED
+    error = BUSY if dead.error in NOT_RUN else CRASHED
     cause = json.dumps({"error": error, "crash": dead.error})
     try:
         stepfunctions.send_task_failure(taskToken=dead.token, error=error, cause=cause)

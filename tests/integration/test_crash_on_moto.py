@@ -41,9 +41,10 @@ def test_a_crash_ends_its_task_at_once(crash: ModuleType, job_data: dict[str, An
     assert json.loads(arguments["cause"]) == {"error": "ProcessorCrashed", "crash": crashed}
 
 
-def test_an_event_that_waited_too_long_is_no_crash(crash: ModuleType, job_data: dict[str, Any]) -> None:
+@pytest.mark.parametrize("condition", ["EventAgeExceeded", "ZeroReservedConcurrency"])
+def test_an_event_that_never_ran_is_no_crash(crash: ModuleType, job_data: dict[str, Any], condition: str) -> None:
     record = destination_record(job_data)
-    record["requestContext"]["condition"] = "EventAgeExceeded"
+    record["requestContext"]["condition"] = condition
     del record["responsePayload"]
     assert consumed(crash, record) == []
     ((_, arguments),) = crash.stepfunctions.calls
