@@ -86,6 +86,17 @@ def _parsed(line: str) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {"text": line}
 
 
+DRILLS = {"test_chaos", "test_alarm_drill"}
+"""The modules whose tests have a stack of their own, with the fault proxy in it, and so no IAM."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two workers: the drills in one, all that shares the deployed stack in the other, each in its order."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("drills" if item.path.stem in DRILLS else "deployed"))
+
+
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     with LocalStack(tmp_path_factory.mktemp("stack"), Progress()) as stack:

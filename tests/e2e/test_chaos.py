@@ -16,8 +16,6 @@ from local.stack import LocalStack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.conftest import Deployed
-
 SHOWN = (
     "processor killed in work, reading the changes",
     "webhook StartExecution: throttled",
@@ -29,9 +27,8 @@ SHOWN = (
 
 
 @pytest.fixture(scope="module")
-def stack(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    directory = tmp_path_factory.mktemp("chaos")
-    with LocalStack(directory, Progress(), faults=True, build=deployed.stack.build) as stack:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with LocalStack(tmp_path_factory.mktemp("chaos"), Progress(), faults=True) as stack:
         yield stack
 
 
