@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 PAGE = PROJECT / "docs" / "alarms.md"
 PARAMETERS = {"SuccessWithinSeconds": str(OVERDUE_SECONDS)}
 """Of the template, besides those of every local stack."""
-WAIT_SCALE = 0.02
-"""The state machine's pauses between attempts, as a part of what they are: GitHub's limit is asked again in seconds."""
 EVIDENCE_SECONDS = 8.0
 """Logs and traces tell of something when it is over."""
 QUIET_SECONDS = 60.0
@@ -153,7 +151,7 @@ class Drill:
         Raises:
             DrillError: one stays in another state.
         """
-        self._rig.scale_waits(WAIT_SCALE)
+        self._rig.scale_waits()
         self._rig.stop_schedules()
         self._work_again()
         self._until_ok()
