@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.alarm_drill import composites, report
+from local.alarm_drill.cloudwatch import CloudWatch
 from local.alarm_drill.composites import TOPICS, Inbox
 from local.alarm_drill.rows import ROWS
 from local.alarm_drill.scenes import OVERDUE_SECONDS
-from local.alarm_drill.sky import Sky
 from local.alarm_drill.timeline import AGES, DURATIONS
 from local.chaos.model import Fault
 from local.chaos.rig import DrillError, Rig
@@ -38,6 +38,7 @@ PARAMETERS = {"SuccessWithinSeconds": str(OVERDUE_SECONDS)}
 EVIDENCE_SECONDS = 8.0
 """Logs and traces tell of something when it is over."""
 QUIET_SECONDS = 60.0
+REDELIVERIES = 3
 CLEAR_MINUTES = 60
 """Minutes of CloudWatch's time in which an alarm must have cleared: longer than each looks back."""
 CLEAR_STEP_MINUTES = 5
@@ -133,11 +134,11 @@ class Drill:
         self._progress = progress
         self._stack_name = stack.info.stack_name
         self._rig = Rig(stack)
-        self._sky = Sky(stack)
+        self._cloudwatch = CloudWatch(stack)
         self._composites = composites.read(stack.build / "template.yaml", stack.info)
         self._topics = {self._rig.output(output): level for level, output in TOPICS.items()}
         self._inbox = Inbox(stack.info, self._topics)
-        self._definitions: dict[str, dict[str, Any]] = dict(self._sky.definitions)
+        self._definitions: dict[str, dict[str, Any]] = dict(self._cloudwatch.definitions)
         self._definitions |= {one.name: one.definition for one in self._composites}
 
     @property
@@ -156,7 +157,7 @@ class Drill:
         self._work_again()
         self._until_ok()
         for one in self._composites:
-            self._sky.put_composite(one.definition)
+            self._cloudwatch.put_composite(one.definition)
         self._until_ok()
         self._inbox.take()
 
@@ -196,13 +197,13 @@ class Drill:
         outcome = Outcome(row)
         expected = self._expected(row)
         # What the row before did is out of every alarm's sight.
-        self._sky.pass_time(BETWEEN_SECONDS, watched_minutes=0)
-        self._sky.pass_minutes()
-        self._sky.forget()
+        self._cloudwatch.pass_time(BETWEEN_SECONDS, watched_minutes=0)
+        self._cloudwatch.pass_minutes()
+        self._cloudwatch.forget()
         self._inbox.take()
         trial = Trial(self._rig, row.fault)
         try:
-            row.scene(trial, self._sky)
+            row.scene(trial, self._cloudwatch)
             self._rig.wait(lambda: self._have_fired(expected), EVIDENCE_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever breaks a row is its result; the others go on
             outcome.problems.append(f"{type(error).__name__}: {error}")
@@ -211,16 +212,16 @@ class Drill:
             self._until_ok()
         except Exception as error:  # noqa: BLE001 - as above
             outcome.problems.append(f"afterwards: {type(error).__name__}: {error}")
-        outcome.said = self._sky.said()
+        outcome.said = self._cloudwatch.said()
         outcome.problems += judge(expected, outcome.said)
         outcome.problems += self._untold(outcome.said)
         outcome.seconds = time.monotonic() - started
         return outcome
 
     def _have_fired(self, expected: Iterable[str]) -> bool:
-        self._sky.tell()
-        self._sky.states()
-        return set(expected) <= {name for name, state in self._sky.said() if state == ALARM}
+        self._cloudwatch.tell()
+        self._cloudwatch.states()
+        return set(expected) <= {name for name, state in self._cloudwatch.said() if state == ALARM}
 
     def _tidy(self, trial: Trial) -> None:
         """Ends the fault and what it left behind, and lets something succeed."""
@@ -246,14 +247,20 @@ class Drill:
             DrillError: it does not succeed.
         """
         trial = Trial(self._rig, Fault("nothing"))
-        trial.deliver()
+        delivery = trial.deliver()
+        for _ in range(REDELIVERIES):
+            # Its first seconds may be too long for a webhook that starts beside everything else.
+            if delivery.is_refused:
+                trial.deliver(delivery)
+        if not delivery.is_accepted:
+            raise DrillError(f"an ordinary delivery is answered {', '.join(delivery.answers)}")
         trial.until(lambda: [str(one) for one in trial.executions()] == ["SUCCEEDED success"], "work that succeeds")
 
     def _until_ok(self) -> None:
         bad: dict[str, str] = {}
         for _ in range(0, CLEAR_MINUTES, CLEAR_STEP_MINUTES):
-            self._sky.pass_minutes(CLEAR_STEP_MINUTES)
-            bad = {name: state for name, state in self._sky.states().items() if state != OK}
+            self._cloudwatch.pass_minutes(CLEAR_STEP_MINUTES)
+            bad = {name: state for name, state in self._cloudwatch.states().items() if state != OK}
             if not bad:
                 return
         names = ", ".join(f"{name} is {state}" for name, state in sorted(bad.items()))

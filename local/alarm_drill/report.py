@@ -64,7 +64,8 @@ def threshold(definition: Mapping[str, Any]) -> str:
         what = next(one.get("Label", one["Id"]) for one in metrics if one.get("ReturnData", True))
     else:
         seconds = definition["Period"]
-        what = definition.get("Statistic") or definition["ExtendedStatistic"]
+        # The embedded CloudWatch names a Statistic besides, which does not count.
+        what = definition.get("ExtendedStatistic") or definition["Statistic"]
     minutes = f"{seconds // 60} min"
     often = minutes if periods == 1 else f"{needed or periods} of {periods} periods of {minutes}"
     return f"{what} {_COMPARED[definition['ComparisonOperator']]} {definition['Threshold']:,.10g} in {often}"

@@ -16,11 +16,11 @@ from local.stack import SWEPT_HOOK, aws_client
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.alarm_drill.sky import Sky
+    from local.alarm_drill.cloudwatch import CloudWatch
     from local.chaos.model import Function
     from local.chaos.trial import Trial
 
-    Scene = Callable[[Trial, Sky], None]
+    Scene = Callable[[Trial, CloudWatch], None]
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 FORGED = 20
@@ -41,7 +41,7 @@ def several(trial: Trial, number: int) -> None:
         trial.deliver()
 
 
-def forged(trial: Trial, sky: Sky) -> None:
+def forged(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Deliveries that are signed with another secret."""
     rig = trial.rig
     real, rig.webhook_secret = rig.webhook_secret, "somebody else's"
@@ -51,30 +51,30 @@ def forged(trial: Trial, sky: Sky) -> None:
     finally:
         rig.webhook_secret = real
         trial.deliveries.clear()
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def refused_twice(trial: Trial, sky: Sky) -> None:
+def refused_twice(trial: Trial, cloudwatch: CloudWatch) -> None:
     """A delivery in each of two minutes."""
     trial.apply()
     for _ in range(2):
         trial.deliver()
-        sky.pass_minutes()
+        cloudwatch.pass_minutes()
 
 
-def slow(trial: Trial, sky: Sky) -> None:
+def slow(trial: Trial, cloudwatch: CloudWatch) -> None:
     """A delivery in each of three minutes, each of them under way for some seconds."""
     trial.apply()
     for number in range(1, 4):
         delivering = threading.Thread(target=several, args=(trial, 1), daemon=True)
         delivering.start()
         trial.until_fired(times=number)
-        sky.pass_time(6)
+        cloudwatch.pass_time(6)
         delivering.join()
-        sky.pass_minutes()
+        cloudwatch.pass_minutes()
 
 
-def kept(trial: Trial, sky: Sky) -> None:
+def kept(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Three deliveries every five minutes, for a quarter of an hour."""
     trial.apply()
     for number in range(1, 4):
@@ -83,11 +83,11 @@ def kept(trial: Trial, sky: Sky) -> None:
             lambda wanted=3 * number: trial.metrics(("replay",))["replay.MessageReturned"] >= wanted,  # type: ignore[misc]
             "messages that are given back",
         )
-        sky.pass_minutes(5)
-    sky.pass_minutes(4)
+        cloudwatch.pass_minutes(5)
+    cloudwatch.pass_minutes(4)
 
 
-def refused_work(trial: Trial, sky: Sky) -> None:
+def refused_work(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Ten pull requests that GitHub refuses, and ten more five minutes later."""
     trial.apply()
     for _ in range(2):
@@ -95,30 +95,30 @@ def refused_work(trial: Trial, sky: Sky) -> None:
         several(trial, REFUSED_AT_ONCE)
         trial.until_ended()
         trial.until(lambda since=started: time.monotonic() - since > OVERDUE_SECONDS, "overdue work")  # type: ignore[misc]
-        sky.pass_minutes(5)
+        cloudwatch.pass_minutes(5)
 
 
-def waiting_for_github(trial: Trial, sky: Sky) -> None:
+def waiting_for_github(trial: Trial, cloudwatch: CloudWatch) -> None:
     """An execution that waits for GitHub's limit, for an hour and a half."""
     trial.apply()
     trial.deliver()
     trial.until(lambda: trial.metrics(("processor",))["processor.GitHubError"] > 0, "GitHub's refusal")
-    sky.pass_time(1.5 * HOUR + 5 * MINUTE)
+    cloudwatch.pass_time(1.5 * HOUR + 5 * MINUTE)
 
 
-def long_work(trial: Trial, sky: Sky) -> None:
+def long_work(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Work for which GitHub needs more than eight minutes."""
     trial.apply()
     trial.deliver()
     trial.until_status("pending")
-    sky.pass_time(490)
+    cloudwatch.pass_time(490)
     trial.until_ended()
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def no_room(trial: Trial, sky: Sky) -> None:
+def no_room(trial: Trial, cloudwatch: CloudWatch) -> None:
     """In each of three minutes an event that waits for longer than a minute, because the processor is busy."""
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
     for number in range(1, 4):
         trial.apply()
         several(trial, ROOM + 1)
@@ -127,36 +127,36 @@ def no_room(trial: Trial, sky: Sky) -> None:
             lambda wanted=dispatched: trial.metrics(("task",))["task.TaskDispatched"] >= wanted,  # type: ignore[misc]
             "events for the processor",
         )
-        sky.pass_time(MINUTE + 1)
+        cloudwatch.pass_time(MINUTE + 1)
         trial.until_ended()
         trial.rig.github.clear_faults()
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def crashes_unreported(trial: Trial, sky: Sky) -> None:
+def crashes_unreported(trial: Trial, cloudwatch: CloudWatch) -> None:
     """The processor dies, and for six minutes nobody looks after its crash."""
     with trial.rig.paused("crash"):
         chaos.killed_in_work(trial)
         trial.until(lambda: not trial.rig.is_empty("crash"), "the record of the dead processor")
-        sky.pass_minutes(6)
+        cloudwatch.pass_minutes(6)
 
 
-def killed_three_times(trial: Trial, sky: Sky) -> None:
+def killed_three_times(trial: Trial, cloudwatch: CloudWatch) -> None:
     """The processor dies in each of its attempts."""
     chaos.killed_three_times(trial)
     trial.until_ended()
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def undispatched(trial: Trial, sky: Sky) -> None:
+def undispatched(trial: Trial, cloudwatch: CloudWatch) -> None:
     """The task function fails in attempt after attempt."""
     trial.apply()
     trial.deliver()
     trial.until_fired(times=2 * 3)
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def throttled_table(trial: Trial, sky: Sky) -> None:
+def throttled_table(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Requests that are throttled, in each of two minutes."""
     told = 0
     table = MetricId.of("AWS/DynamoDB", "ReadThrottleEvents", {"TableName": trial.rig.info.idempotency_table})
@@ -165,49 +165,49 @@ def throttled_table(trial: Trial, sky: Sky) -> None:
         several(trial, 1)
         trial.until_fired(times=2 * number)
         fired = trial.rig.rules()[0]["fired_count"]
-        sky.publish(table, fired - told)
+        cloudwatch.publish(table, fired - told)
         told = fired
-        sky.pass_minutes()
+        cloudwatch.pass_minutes()
 
 
-def aborted(trial: Trial, sky: Sky) -> None:
+def aborted(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Somebody stops an execution."""
     chaos.aborted_alive(trial)
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def unclosed(trial: Trial, sky: Sky) -> None:
+def unclosed(trial: Trial, cloudwatch: CloudWatch) -> None:
     """An execution fails, and for twenty minutes nobody closes its status."""
     with trial.rig.paused("closing"):
         trial.apply()
         trial.deliver()
         trial.until_ended()
         trial.until(lambda: not trial.rig.is_empty("ended"), "the event of the failed execution")
-        sky.pass_minutes(20)
+        cloudwatch.pass_minutes(20)
 
 
-def left_for_days(trial: Trial, sky: Sky) -> None:
+def left_for_days(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Dead work, and a message that cannot be read, for which nobody comes."""
     trial.apply()
     trial.rig.put("replay", chaos.POISON[0])
     trial.deliver()
     trial.until_quiet()
     trial.until(lambda: not trial.rig.is_empty("dead") and not trial.rig.is_empty("quarantine"), "what is left")
-    sky.pass_minutes(5)
-    sky.pass_time(3 * DAY)
+    cloudwatch.pass_minutes(5)
+    cloudwatch.pass_time(3 * DAY)
 
 
-def failing_sweeps(trial: Trial, sky: Sky) -> None:
+def failing_sweeps(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Three sweeps, of which none gets an answer."""
     rig = trial.rig
     rig.github.set_hook(rig.info.webhook_url, rig.webhook_secret)
     trial.apply()
     for _ in range(3):
-        sky.invoke("sweeper")
-        sky.pass_minutes(5)
+        cloudwatch.invoke("sweeper")
+        cloudwatch.pass_minutes(5)
 
 
-def hopeless_delivery(trial: Trial, sky: Sky) -> None:
+def hopeless_delivery(trial: Trial, cloudwatch: CloudWatch) -> None:
     """A delivery that fails, and no redelivery. The sweeper's pauses, which are hours, are over at once."""
     rig = trial.rig
     rig.github.set_hook(rig.info.webhook_url, rig.webhook_secret)
@@ -219,8 +219,8 @@ def hopeless_delivery(trial: Trial, sky: Sky) -> None:
     for _ in range(REDELIVERIES + 1):
         _expire(trial, f"sweep#{SWEPT_HOOK}", "swept_until")
         _expire(trial, f"redelivery#{SWEPT_HOOK}#{delivery.id}", "due_at", "asked_at")
-        sky.invoke("sweeper")
-    sky.pass_minutes()
+        cloudwatch.invoke("sweeper")
+    cloudwatch.pass_minutes()
 
 
 def _expire(trial: Trial, key: str, *times: str) -> None:
@@ -233,7 +233,7 @@ def _expire(trial: Trial, key: str, *times: str) -> None:
     )
 
 
-def unreadable_metrics(trial: Trial, sky: Sky) -> None:
+def unreadable_metrics(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Log lines with metrics that CloudWatch cannot read, and with some that it may not take."""
     rig = trial.rig
     group, now_ms = f"/aws/lambda/{rig.info.stack_name}-webhook", time.time_ns() // 1_000_000
@@ -248,16 +248,16 @@ def unreadable_metrics(trial: Trial, sky: Sky) -> None:
         logStreamName=f"drill-{now_ms}",
         logEvents=[{"timestamp": now_ms, "message": json.dumps(one)} for one in documents],
     )
-    sky.pass_minutes()
+    cloudwatch.pass_minutes()
 
 
-def unwatched(trial: Trial, sky: Sky) -> None:  # noqa: ARG001 - what runs is not touched
+def unwatched(trial: Trial, cloudwatch: CloudWatch) -> None:  # noqa: ARG001 - what runs is not touched
     """Nobody invokes the watch for longer than its alarm looks back."""
-    with sky.unwatched():
-        sky.pass_minutes(25)
+    with cloudwatch.unwatched():
+        cloudwatch.pass_minutes(25)
 
 
-def deploying(trial: Trial, sky: Sky) -> None:
+def deploying(trial: Trial, cloudwatch: CloudWatch) -> None:
     """CloudFormation changes the stack, for as long as a resource that is added waits for a signal."""
     stack = trial.rig.info.stack_name
     cloudformation = aws_client("cloudformation", trial.rig.info.aws_endpoint_url)
@@ -281,7 +281,7 @@ def deploying(trial: Trial, sky: Sky) -> None:
     try:
         if status() != "UPDATE_IN_PROGRESS":
             raise DrillError(f"the stack is {status()}")
-        sky.pass_minutes(2)
+        cloudwatch.pass_minutes(2)
     finally:
         trial.until(lambda: _signalled(cloudformation, stack), "the resource that waits")
         trial.until(lambda: not status().endswith("_IN_PROGRESS"), "the end of the deployment")
@@ -310,10 +310,12 @@ def published(namespace: str, name: str, *, of: Function | None = None, minutes:
         minutes: so many.
     """
 
-    def scene(trial: Trial, sky: Sky) -> None:
-        dimensions = {"FunctionName": sky.function(of)} if of else {"StateMachineArn": trial.rig.info.state_machine_arn}
+    def scene(trial: Trial, cloudwatch: CloudWatch) -> None:
+        dimensions = (
+            {"FunctionName": cloudwatch.function(of)} if of else {"StateMachineArn": trial.rig.info.state_machine_arn}
+        )
         for _ in range(minutes):
-            sky.publish(MetricId.of(namespace, name, dimensions), 1)
-            sky.pass_minutes()
+            cloudwatch.publish(MetricId.of(namespace, name, dimensions), 1)
+            cloudwatch.pass_minutes()
 
     return scene

@@ -91,7 +91,10 @@ def test_the_evidence_of_an_alarm_is_named() -> None:
     [
         (FAILED, "Sum ≥ 259,200 in 2 of 3 periods of 5 min"),
         (FAILED | {"DatapointsToAlarm": None}, "Sum ≥ 259,200 in 3 of 3 periods of 5 min"),
-        (FAILED | {"EvaluationPeriods": 1, "Statistic": None, "ExtendedStatistic": "p99"}, "p99 ≥ 259,200 in 5 min"),
+        (
+            FAILED | {"EvaluationPeriods": 1, "Statistic": "Average", "ExtendedStatistic": "p99"},
+            "p99 ≥ 259,200 in 5 min",
+        ),
         (SHARE, "percent < 0.5 in 1 min"),
         (PAGE, "one of them"),
     ],

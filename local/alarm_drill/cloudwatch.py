@@ -30,8 +30,8 @@ METRICS_A_REQUEST = 1000
 ALARM_TYPES = ["MetricAlarm", "CompositeAlarm"]
 
 
-class Sky:
-    """CloudWatch above a running stack.
+class CloudWatch:
+    """CloudWatch of a running stack, on the drill's time.
 
     Every metric that an alarm looks at goes there with PutMetricData, since the embedded CloudWatch gets none by
     itself: those in the functions' logs, and those of AWS, which ``local.cloudwatch`` works out.
@@ -45,7 +45,7 @@ class Sky:
 
     def __init__(self, stack: LocalStack) -> None:
         endpoint = stack.info.aws_endpoint_url
-        self._cloudwatch = aws_client("cloudwatch", endpoint)
+        self._client = aws_client("cloudwatch", endpoint)
         self._functions = aws_client("lambda", endpoint)
         self._clock_file: Path = stack.clock_file
         self._collector = Collector(stack.info, stack.traces)
@@ -57,7 +57,7 @@ class Sky:
         self._watch = f"{self.function('watch')}:live"
         self.definitions: dict[str, dict[str, Any]] = {
             alarm["AlarmName"]: alarm
-            for page in self._cloudwatch.get_paginator("describe_alarms").paginate()
+            for page in self._client.get_paginator("describe_alarms").paginate()
             for alarm in page["MetricAlarms"]
         }
         self._metrics = {metric for alarm in self.definitions.values() for metric in metrics_of(alarm)}
@@ -116,10 +116,6 @@ class Sky:
         """Lets the watch look, and tells CloudWatch everything that is new."""
         if self._is_watched:
             self.invoke("watch")
-        self.tell_new()
-
-    def tell_new(self) -> None:
-        """Tells CloudWatch everything that is new."""
         found = Counter(one for one in self._collector.poll() if one.metric in self._metrics)
         new = list((found - self._published).elements())
         self._published |= found
@@ -152,9 +148,7 @@ class Sky:
             )
         for namespace, data in by_namespace.items():
             for first in range(0, len(data), METRICS_A_REQUEST):
-                self._cloudwatch.put_metric_data(
-                    Namespace=namespace, MetricData=data[first : first + METRICS_A_REQUEST]
-                )
+                self._client.put_metric_data(Namespace=namespace, MetricData=data[first : first + METRICS_A_REQUEST])
 
     def invoke(self, service: str) -> None:
         """Invokes a function as its schedule does, and waits for its end."""
@@ -175,19 +169,19 @@ class Sky:
 
     def put_composite(self, definition: dict[str, Any]) -> None:
         """Adds a composite alarm."""
-        self._cloudwatch.put_composite_alarm(**definition)
+        self._client.put_composite_alarm(**definition)
 
     def states(self) -> dict[str, str]:
         """The state of each alarm, by name."""
         return {
             alarm["AlarmName"]: alarm["StateValue"]
-            for page in self._cloudwatch.get_paginator("describe_alarms").paginate(AlarmTypes=ALARM_TYPES)
+            for page in self._client.get_paginator("describe_alarms").paginate(AlarmTypes=ALARM_TYPES)
             for alarm in [*page["MetricAlarms"], *page["CompositeAlarms"]]
         }
 
     def said(self) -> list[tuple[str, str]]:
         """The history of alarms since ``forget``: in order, whose state changed, and to what."""
-        pages = self._cloudwatch.get_paginator("describe_alarm_history").paginate(
+        pages = self._client.get_paginator("describe_alarm_history").paginate(
             AlarmTypes=ALARM_TYPES,
             HistoryItemType="StateUpdate",
             ScanBy="TimestampAscending",
