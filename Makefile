@@ -75,7 +75,7 @@ docs: setup ## Write docs/metrics.md from the catalogue of metrics
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz
-	@$(BIN)/pytest -n 2 --dist loadgroup tests/e2e
+	@$(BIN)/pytest -n 2 tests/e2e
 
 test-unit: setup ## Unit tests: nothing outside the process
 	@$(BIN)/pytest tests/unit
@@ -87,7 +87,7 @@ test-infrastructure: setup ## Infrastructure tests: template, state machine, bui
 	@$(BIN)/pytest tests/infrastructure
 
 test-e2e: setup ## End-to-end tests: the deployed stack on the embedded AWS, IAM enforced
-	@$(BIN)/pytest -n 2 --dist loadgroup tests/e2e
+	@$(BIN)/pytest -n 2 tests/e2e
 
 lint: setup ## Check format, style, types, template
 	@$(BIN)/ruff format --check .
