@@ -136,7 +136,7 @@ ROWS: tuple[Row, ...] = (
         published="the embedded AWS counts no destination that it cannot reach",
     ),
     Row(
-        Fault("GitHub needs eight minutes for an answer", github=({"path": _FILES, "delay": 4, "times": 1},)),
+        Fault("GitHub needs eight minutes for an answer", github=({"path": _FILES, "delay": 8, "times": 1},)),
         ("processor-duration",),
         scenes.long_work,
     ),

@@ -13,6 +13,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from local import deliveries, flow, traces
+from local.alarm_drill.drill import PARAMETERS
 from local.github_control import GitHubControl
 from local.progress import Progress
 from local.stack import LocalStack, aws_client
@@ -89,7 +90,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 DRILLS = {"test_chaos", "test_alarm_drill"}
-"""The modules whose tests have a stack of their own, with the fault proxy in it, and so no IAM."""
+"""The modules whose tests share ``faulty``."""
 
 
 class TwoStacks(LoadScopeScheduling):  # type: ignore[misc] # xdist tells no types
@@ -109,6 +110,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoStacks:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     with LocalStack(tmp_path_factory.mktemp("stack"), Progress()) as stack:
         yield Deployed(stack, GitHubControl(stack.info.github_url))
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The stack of the drills: with the fault proxy in it, and so without IAM, and with a clock that can be moved."""
+    directory = tmp_path_factory.mktemp("faulty")
+    with LocalStack(directory, Progress(), faults=True, clock=True, parameters=PARAMETERS) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

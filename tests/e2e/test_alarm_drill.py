@@ -1,4 +1,4 @@
-"""The alarm drill, short: a row of each kind, on a stack of their own. `make alarm-drill` is all of it."""
+"""The alarm drill, short: a row of each kind. `make alarm-drill` is all of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.alarm_drill.drill import PARAMETERS, Drill, write
+from local.alarm_drill.drill import Drill, write
 from local.alarm_drill.rows import ROWS
 from local.progress import Progress
-from local.stack import LocalStack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from local.stack import LocalStack
 
 SHOWN = {
     # A metric of AWS itself, and a page.
@@ -32,12 +32,10 @@ SHOWN = {
 
 
 @pytest.fixture(scope="module")
-def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
-    directory = tmp_path_factory.mktemp("alarms")
-    with LocalStack(directory, Progress(), faults=True, clock=True, parameters=PARAMETERS) as stack:
-        drill = Drill(stack, Progress())
-        drill.begin()
-        yield drill
+def drill(faulty: LocalStack) -> Drill:
+    drill = Drill(faulty, Progress())
+    drill.begin()
+    return drill
 
 
 def test_alarms_fire_clear_and_are_told_of(drill: Drill, tmp_path: Path) -> None:

@@ -1,20 +1,17 @@
-"""The fault drill, short: the rows that show the most, on a stack of their own with the fault proxy in it."""
+"""The fault drill, short: the rows that show the most, on a stack with the fault proxy in it."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING
 
-import pytest
-
 from local.chaos.drill import drill
 from local.chaos.model import Expected
 from local.chaos.rows import ROWS
 from local.progress import Progress
-from local.stack import LocalStack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from local.stack import LocalStack
 
 SHOWN = (
     "processor killed in work, reading the changes",
@@ -26,27 +23,21 @@ SHOWN = (
 )
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with LocalStack(tmp_path_factory.mktemp("chaos"), Progress(), faults=True) as stack:
-        yield stack
-
-
-def test_the_faults_hold(stack: LocalStack) -> None:
+def test_the_faults_hold(faulty: LocalStack) -> None:
     rows = [row for row in ROWS if row.name in SHOWN]
     assert len(rows) == len(SHOWN)
-    results = drill([stack], rows, Progress())
+    results = drill([faulty], rows, Progress())
     assert [(one.name, one.problems) for one in results if not one.held] == []
     assert [one.name for one in results] == [row.name for row in rows]
     assert all(one.effects == 2 for one in results), "one pending and one result each"
 
 
-def test_the_drill_notices_what_does_not_hold(stack: LocalStack) -> None:
+def test_the_drill_notices_what_does_not_hold(faulty: LocalStack) -> None:
     (row,) = [one for one in ROWS if one.name == "GitHub answers 404 to a read"]
     wrong = Expected(metrics={"processor.WorkFailed": 0})
     # Nothing of this fault happens in this scene, and what happens is not what is expected.
     unfired = ROWS[0].aws
-    (result,) = drill([stack], [dataclasses.replace(row, expected=wrong, aws=unfired)], Progress())
+    (result,) = drill([faulty], [dataclasses.replace(row, expected=wrong, aws=unfired)], Progress())
     assert not result.held
     told = "\n".join(result.problems)
     for what in ("the fault did not happen", "executions: ", "statuses: ", "processor.WorkFailed is 1, not 0"):
