@@ -89,7 +89,7 @@ def _parsed(line: str) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {"text": line}
 
 
-DRILLS = {"test_chaos", "test_alarm_drill"}
+DRILLS = {"test_alarm_drill", "test_chaos", "test_dashboard"}
 """The modules whose tests share ``faulty``."""
 
 
@@ -114,7 +114,10 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """The stack of the drills: with the fault proxy in it, and so without IAM, and with a clock that can be moved."""
+    """The stack of the drills, and of what sends traffic of its own for long.
+
+    It has the fault proxy in it, and so no IAM, and a clock that can be moved.
+    """
     directory = tmp_path_factory.mktemp("faulty")
     with LocalStack(directory, Progress(), faults=True, clock=True, parameters=PARAMETERS) as stack:
         yield stack
@@ -130,6 +133,24 @@ def synchronize(deployed: Deployed) -> Flow:
 def build(deployed: Deployed) -> Flow:
     """A delivery of ``build`` that went through."""
     return deployed.run("build")
+
+
+@pytest.fixture(scope="session")
+def retried_pull_request(deployed: Deployed) -> PullRequest:
+    """The pull request of ``retried``, and of no other delivery."""
+    return deployed.github.open_pull_request({"retried.txt": f"{uuid.uuid4()}\n"})
+
+
+@pytest.fixture(scope="session")
+def retried(deployed: Deployed, synchronize: Flow, retried_pull_request: PullRequest) -> Flow:
+    """A delivery whose first attempt found GitHub away; the second one, ten seconds later, did the work."""
+    pull_request = retried_pull_request
+    # As often as one attempt asks.
+    deployed.github.fail(path=f"pulls/{pull_request.number}/files", status=502, times=3)
+    done = deployed.run("synchronize", pull_request)
+    deployed.github.clear_faults()
+    assert done.status == "SUCCEEDED", (done.error, done.cause)
+    return done
 
 
 @pytest.fixture

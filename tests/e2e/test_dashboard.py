@@ -1,4 +1,4 @@
-"""`make dashboard` on the deployed stack: the page in a browser, which is the only one that runs its script."""
+"""`make dashboard` on a stack that runs: the page in a browser, which is the only one that runs its script."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from local.dashboard.body import TextWidget, read
 from local.dashboard.command import draw, watched
 from local.dashboard.traffic import Traffic
 from local.progress import Progress
+from local.stack import aws_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from local.dashboard.body import Widget
     from local.dashboard.page import Tile
-    from tests.e2e.conftest import Deployed
+    from local.stack import LocalStack
 
 EMPTY = {
     # The embedded AWS throttles nothing, and AWS has this metric only when something was.
@@ -37,21 +38,23 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiles(deployed: Deployed, file: Path) -> Iterator[list[Tile]]:
+def tiles(faulty: LocalStack, file: Path) -> Iterator[list[Tile]]:
     """What `make dashboard` draws of a stack that runs."""
-    info = deployed.stack.info
-    collector = Collector(info, deployed.stack.traces)
+    info = faulty.info
+    collector = Collector(info, faulty.traces)
     with watched(collector, info):
         Traffic(info, Progress(), collector.resources).send()
     yield draw(info, collector.resources.dashboards, collector.poll(), file)
     for url in (info.dead_work_queue_url, info.quarantine_queue_url):
-        deployed.client("sqs").purge_queue(QueueUrl=url)
+        aws_client("sqs", info.aws_endpoint_url).purge_queue(QueueUrl=url)
 
 
 @pytest.fixture(scope="module")
-def widgets(deployed: Deployed) -> list[Widget]:
-    (name,) = Collector(deployed.stack.info, deployed.stack.traces).resources.dashboards
-    return read(deployed.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
+def widgets(faulty: LocalStack) -> list[Widget]:
+    (name,) = Collector(faulty.info, faulty.traces).resources.dashboards
+    return read(
+        aws_client("cloudwatch", faulty.info.aws_endpoint_url).get_dashboard(DashboardName=name)["DashboardBody"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +129,15 @@ def test_the_page_loads_nothing(shown: str) -> None:
     assert [one for one in loaded if not one.startswith(("data:", "#"))] == []
 
 
-def test_no_secret_is_on_the_page(deployed: Deployed, tiles: list[Tile], file: Path) -> None:
+def test_no_secret_is_on_the_page(faulty: LocalStack, tiles: list[Tile], file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    assert deployed.stack.info.webhook_secret not in text
-    assert deployed.stack.github_token not in text
+    assert faulty.info.webhook_secret not in text
+    assert faulty.github_token not in text
 
 
-def test_the_samples_of_aws_agree_with_each_other(deployed: Deployed, tiles: list[Tile]) -> None:
+def test_the_samples_of_aws_agree_with_each_other(faulty: LocalStack, tiles: list[Tile]) -> None:
     """Whatever was started has come to an end, and was counted once on its way."""
-    samples = Collector(deployed.stack.info, deployed.stack.traces).poll()
+    samples = Collector(faulty.info, faulty.traces).poll()
     sums: Counter[str] = Counter()
     for one in samples:
         sums[one.metric.name] += one.value * one.count  # type: ignore[assignment] # times are no whole numbers

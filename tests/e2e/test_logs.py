@@ -74,13 +74,7 @@ def lines_of(events: list[LogEvent]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def logs(deployed: Deployed) -> Logs:
-    pull_request = deployed.github.open_pull_request({"logs.txt": f"{uuid.uuid4()}\n"})
-    # As often as one attempt asks.
-    deployed.github.fail(path=f"pulls/{pull_request.number}/files", status=502, times=3)
-    retried = deployed.run("synchronize", pull_request)
-    deployed.github.clear_faults()
-    assert retried.status == "SUCCEEDED", (retried.error, retried.cause)
+def logs(deployed: Deployed, retried: Flow, retried_pull_request: PullRequest) -> Logs:
     forged, broken = str(uuid.uuid4()), str(uuid.uuid4())
     body = deployed.body("synchronize")
     assert deployed.send(body, delivery_id=forged, x_hub_signature_256="sha256=" + "0" * 64)[0] == 401
@@ -94,7 +88,7 @@ def logs(deployed: Deployed) -> Logs:
     ]
     answer = deployed.client("lambda").invoke(FunctionName=task, Qualifier="live", Payload=b"{}")
     assert answer["FunctionError"]
-    logs = Logs(deployed, pull_request, retried, forged, broken)
+    logs = Logs(deployed, retried_pull_request, retried, forged, broken)
     # The lines of an invocation are there when it has ended, which is after its callback.
     deadline = time.monotonic() + 20
     while (rows := logs.find("one delivery, all hops", delivery_id=retried.delivery_id))[-1]["message"] != "work done":

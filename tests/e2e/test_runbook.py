@@ -317,7 +317,9 @@ def test_rotate_the_github_token(operator: Operator, deployed: Deployed, eventua
         with cold(deployed, "ProcessorFunction"):
             _, _, delivery = operator.deliver()
             eventually(lambda: operator.execution(delivery) == "SUCCEEDED")
-            assert '"message":"work done"' in operator.run(part(procedure, "Verify"))
+            # The embedded AWS filters nothing (see CANNOT), so the line may be behind the first twenty.
+            verify = part(procedure, "Verify").replace("--max-items 20 ", "")
+            assert '"message":"work done"' in operator.run(verify)
         # ... and one that it does not take, which nobody reads before it is taken back.
         file.write_text("ghp_wrong")
         operator.run(step(procedure, 2) + part(procedure, "Go back"))
