@@ -109,7 +109,9 @@ def alarm_drill(directory: Path, progress: Progress, only: str | None = None) ->
         fill("alarms", drill.table(drilled), PAGE)
     _summarise(drilled, problems, progress)
     seconds = time.monotonic() - started
-    progress.console.print(f"  {seconds:.0f} s; {escape(str(directory / 'alarms.json'))}", soft_wrap=True)
+    file = directory / "alarms.json"
+    shown = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file
+    progress.console.print(f"  {seconds:.0f} s; {escape(str(shown))}", soft_wrap=True)
     return 0 if held else 1
 
 

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -20,7 +19,7 @@ from local import logs_insights
 from local.cloudwatch.alarms import Verdict
 from local.dashboard import chart
 from local.dashboard.body import AlarmWidget, BodyError, LogWidget, MetricWidget, Place, TextWidget
-from local.trace.story import clean
+from local.pages import templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,7 +148,7 @@ def render(drawn: Sequence[Tile], evidence: Evidence, frame: Frame) -> str:
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     plotly = get_plotlyjs()
     return (
-        _environment()
+        templates(_HERE)
         .get_template("page.html")
         .render(
             evidence=evidence,
@@ -170,18 +169,6 @@ def render(drawn: Sequence[Tile], evidence: Evidence, frame: Frame) -> str:
 def empty_titles(drawn: Sequence[Tile]) -> dict[str, str]:
     """The widgets that have nothing to show, and why."""
     return {tile.title: tile.content for tile in drawn if tile.kind == "empty"}
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: clean(value) if type(value) is str else value,
-    )
 
 
 @cache

@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from local.pages import templates
 from local.trace.source import about
-from local.trace.story import Axis, clean
+from local.trace.story import Axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,7 @@ def render(delivery_id: str, told: Sequence[Trace], source: str) -> str:
     axis = Axis(rows)
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
-        _environment()
+        templates(_HERE)
         .get_template("page.html")
         .render(
             delivery_id=delivery_id,
@@ -59,19 +58,6 @@ def render(delivery_id: str, told: Sequence[Trace], source: str) -> str:
             style=Markup(style),  # noqa: S704
             script=Markup(script),  # noqa: S704
         )
-    )
-
-
-@cache
-def _environment() -> Environment:
-    # Branch names and the like are attacker text: escaped by Jinja, and without control characters by `finalize`.
-    return Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: clean(value) if type(value) is str else value,
     )
 
 

@@ -154,6 +154,19 @@ def retried(deployed: Deployed, synchronize: Flow, retried_pull_request: PullReq
 
 
 @pytest.fixture
+def warm(deployed: Deployed, synchronize: Flow) -> Iterator[None]:
+    """Every function has a worker; no fault is left behind."""
+    yield
+    deployed.github.clear_faults()
+
+
+@pytest.fixture
+def pull_request(deployed: Deployed) -> PullRequest:
+    """A pull request of the test's own."""
+    return deployed.github.open_pull_request({"work.txt": f"{uuid.uuid4()}\n"})
+
+
+@pytest.fixture
 def eventually() -> Callable[[Callable[[], Any]], Any]:
     """Waits for a condition: the value as soon as it is true, or the failure of the test after 20 s."""
 

@@ -16,21 +16,11 @@ from tests.e2e.test_dead_work import delivered, describe, ended, in_mid_work, me
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.flow import Flow
     from local.github import PullRequest
     from tests.e2e.conftest import Deployed
 
 
-@pytest.fixture(autouse=True)
-def warm(deployed: Deployed, synchronize: Flow) -> Iterator[None]:
-    """Every function has a worker; no fault is left behind."""
-    yield
-    deployed.github.clear_faults()
-
-
-@pytest.fixture
-def pull_request(deployed: Deployed) -> PullRequest:
-    return deployed.github.open_pull_request({"work.txt": f"{uuid.uuid4()}\n"})
+pytestmark = pytest.mark.usefixtures("warm")
 
 
 @contextlib.contextmanager
