@@ -56,6 +56,8 @@ _READS = frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItem
 _WRITES = frozenset({"BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
 _ROUNDING_SECONDS = 0.005
 """The embedded AWS tells times of invocations in whole milliseconds."""
+LEFT_OUT_AFTER = 3
+"""SQS leaves a message that was received so often, and not deleted, out of the age of the oldest."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class Queued:
 
     id: str
     sent: float
+    """When it was; in a dead-letter queue, when it was moved there."""
     is_visible: bool
+    received: int = 0
+    """How often it was received from this queue."""
 
 
 # Step Functions
@@ -235,6 +240,8 @@ def requests(api: str, stage: str, segments: Iterable[Segment]) -> Iterator[Samp
 def queue(name: str, messages: Sequence[Queued], at: float) -> Iterator[Sample]:
     """The gauges of AWS/SQS by QueueName, at one moment.
 
+    A message whose consumer fails again and again is seen in the numbers alone, not in the age.
+
     Args:
         name: the queue's.
         messages: what is in it.
@@ -244,7 +251,7 @@ def queue(name: str, messages: Sequence[Queued], at: float) -> Iterator[Sample]:
     visible = sum(one.is_visible for one in messages)
     yield _count("AWS/SQS", "ApproximateNumberOfMessagesVisible", dimensions, at, visible)
     yield _count("AWS/SQS", "ApproximateNumberOfMessagesNotVisible", dimensions, at, len(messages) - visible)
-    age = max((at - one.sent for one in messages), default=0)
+    age = max((at - one.sent for one in messages if one.received < LEFT_OUT_AFTER), default=0)
     yield Sample(MetricId.of("AWS/SQS", "ApproximateAgeOfOldestMessage", dimensions), at, max(age, 0), unit="Seconds")
 
 

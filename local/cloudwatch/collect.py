@@ -64,6 +64,7 @@ class Collector:
         self._groups = [_LogGroup(logs, name) for name in self.resources.log_groups]
         self._traces = _Traces(traces_file)
         self._known: dict[str, set[str]] = {name: set() for name in self.resources.queues}
+        self._messages = _Messages()
         self._gauges: list[Sample] = []
 
     def poll(self) -> Samples:
@@ -107,15 +108,7 @@ class Collector:
         answer = requests.get(f"{self._info.aws_endpoint_url}/_ministack/sqs/messages", timeout=TIMEOUT_SECONDS)
         answer.raise_for_status()
         at = time.time()
-        found = {
-            url.rpartition("/")[2]: [
-                aws.Queued(one["MessageId"], int(one["Attributes"]["SentTimestamp"]) / 1000, one["IsVisible"])
-                for one in messages
-            ]
-            for regions in answer.json()["messages"].values()
-            for queues in regions.values()
-            for url, messages in queues.items()
-        }
+        found = self._messages.read(answer.json(), at)
         for name, known in self._known.items():
             messages = found.get(name, [])
             self._gauges += aws.queue(name, messages, at)
@@ -171,6 +164,36 @@ class Resources:
 def _log_group_of(functions: Any, name: str) -> str:
     group: str = functions.get_function_configuration(FunctionName=name)["LoggingConfig"]["LogGroup"]
     return group
+
+
+class _Messages:
+    """What is in the queues, as SQS would count it."""
+
+    def __init__(self) -> None:
+        self._moved: dict[tuple[str, str], tuple[float, int]] = {}
+        """By dead-letter queue and message, when it was there first, and how often it had been received by then."""
+
+    def read(self, listed: dict[str, Any], at: float) -> dict[str, list[aws.Queued]]:
+        """By queue, its messages.
+
+        Args:
+            listed: the embedded AWS' own list of them.
+            at: the moment.
+        """
+        return {
+            url.rpartition("/")[2]: [self._queued(url, one, at) for one in messages]
+            for regions in listed["messages"].values()
+            for queues in regions.values()
+            for url, messages in queues.items()
+        }
+
+    def _queued(self, queue: str, message: dict[str, Any], at: float) -> aws.Queued:
+        sent, received = int(message["Attributes"]["SentTimestamp"]) / 1000, message["ReceiveCount"]
+        if "DeadLetterQueueSourceArn" in message["Attributes"]:
+            # The embedded AWS counts on from where the queue before has stopped. SQS' age begins anew.
+            sent, before = self._moved.setdefault((queue, message["MessageId"]), (at, received))
+            received -= before
+        return aws.Queued(message["MessageId"], sent, message["IsVisible"], received)
 
 
 class _LogGroup:

@@ -166,8 +166,29 @@ def test_the_gauges_of_a_queue() -> None:
     assert series(samples, "ApproximateAgeOfOldestMessage") == {100: 10}
 
 
+@pytest.mark.parametrize(
+    ("received", "age"), [((0, 0), 50), ((2, 0), 50), ((3, 0), 10), ((4, 2), 10), ((3, 3), 0), ((100, 3), 0)], ids=str
+)
+def test_the_age_leaves_out_what_was_received_three_times(received: tuple[int, int], age: float) -> None:
+    # "if a message is received three or more times and not deleted, SQS moves it to the back of the queue. The metric
+    # then reflects the age of the next message that hasn't exceeded the receive threshold. This reordering occurs even
+    # when a redrive policy is in place." ("Available CloudWatch metrics for Amazon SQS", ApproximateAgeOfOldestMessage)
+    old, young = received
+    messages = [Queued("old", 50, is_visible=False, received=old), Queued("young", 90, is_visible=True, received=young)]
+    samples = list(aws.queue("test", messages, 100))
+    assert series(samples, "ApproximateAgeOfOldestMessage") == {100: age}
+    # It is counted all the same, in the consumer's hands or not.
+    assert series(samples, "ApproximateNumberOfMessagesVisible") == {100: 1}
+    assert series(samples, "ApproximateNumberOfMessagesNotVisible") == {100: 1}
+
+
 def test_an_empty_queue_is_zero_not_nothing() -> None:
-    assert {one.value for one in aws.queue("test", [], 100)} == {0}
+    samples = list(aws.queue("test", [], 100))
+    assert {one.metric.name: one.value for one in samples} == {
+        "ApproximateNumberOfMessagesVisible": 0,
+        "ApproximateNumberOfMessagesNotVisible": 0,
+        "ApproximateAgeOfOldestMessage": 0,
+    }
     assert series(aws.sent("test", [], 100), "NumberOfMessagesSent") == {100: 0}
 
 

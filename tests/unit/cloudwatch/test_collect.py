@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.cloudwatch import collect
+from local.cloudwatch.aws import Queued
 from local.cloudwatch.series import MetricId, Samples
 
 if TYPE_CHECKING:
@@ -123,6 +124,30 @@ def test_invocations_and_mistakes_are_found_in_the_lines() -> None:
     assert sorted(one.failed for one in group.invocations) == [False, True]
     errors = MetricId.of("AWS/Logs", "EMFParsingErrors", {"LogGroupName": "/test"})
     assert Samples(group.samples).series(errors, "Sum", 60, 0, 100) == {0: 1}
+
+
+def listed(received: int, **attributes: str) -> dict[str, Any]:
+    message = {
+        "MessageId": "m",
+        "IsVisible": True,
+        "ReceiveCount": received,
+        "Attributes": {"SentTimestamp": "50000", **attributes},
+    }
+    return {"messages": {"000000000000": {"us-east-1": {"http://localhost/000000000000/work": [message]}}}}
+
+
+def test_messages_are_those_that_are_listed() -> None:
+    assert collect._Messages().read(listed(4), 100) == {"work": [Queued("m", 50, is_visible=True, received=4)]}
+
+
+def test_a_dead_letter_queue_begins_to_count_when_a_message_is_moved_there() -> None:
+    # "When a message is moved to a DLQ after exceeding the maxReceiveCount, the age resets. In that case, the DLQ's
+    # metric reflects the time the message was moved—not when it was originally sent." ("Available CloudWatch metrics
+    # for Amazon SQS", ApproximateAgeOfOldestMessage)
+    messages = collect._Messages()
+    source = {"DeadLetterQueueSourceArn": "arn:aws:sqs:us-east-1:000000000000:source"}
+    assert messages.read(listed(5, **source), 100) == {"work": [Queued("m", 100, is_visible=True, received=0)]}
+    assert messages.read(listed(8, **source), 160) == {"work": [Queued("m", 100, is_visible=True, received=3)]}
 
 
 def document(number: int, **fields: Any) -> str:
