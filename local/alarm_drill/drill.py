@@ -39,7 +39,7 @@ EVIDENCE_SECONDS = 8.0
 """Logs and traces tell of something when it is over."""
 QUIET_SECONDS = 60.0
 REDELIVERIES = 3
-CLEAR_MINUTES = 60
+CLEAR_MINUTES = 90
 """Minutes of CloudWatch's time in which an alarm must have cleared: longer than each looks back."""
 CLEAR_STEP_MINUTES = 5
 BETWEEN_SECONDS = 3600
@@ -216,6 +216,7 @@ class Drill:
             outcome.problems.append(f"afterwards: {type(error).__name__}: {error}")
         outcome.said = self._cloudwatch.said()
         outcome.problems += judge(expected, outcome.said)
+        outcome.problems += hidden(row.although, outcome.said, self._stack_name)
         outcome.problems += self._untold(outcome.said)
         outcome.seconds = time.monotonic() - started
         return outcome
@@ -321,6 +322,26 @@ def judge(expected: Collection[str], said: Sequence[tuple[str, str]]) -> list[st
         *(f"did not clear: {name}" for name in fired if last[name] != OK),
         *(f"also fired: {name}" for name in fired if name not in expected),
     ]
+
+
+def hidden(although: Iterable[tuple[str, str]], said: Sequence[tuple[str, str]], stack: str) -> list[str]:
+    """Which alarm did not fire while another one was in ALARM already: that it is told then as well is not shown.
+
+    Args:
+        although: pairs of alarms, without the stack's name; the first is the one that is to fire.
+        said: whose state changed, and to what, in order.
+        stack: the stack's name.
+    """
+    found = []
+    for name, other in although:
+        states: dict[str, str] = {}
+        for changed, state in said:
+            states[changed] = state
+            if (changed, state) == (f"{stack}-{name}", ALARM) and states.get(f"{stack}-{other}") == ALARM:
+                break
+        else:
+            found.append(f"did not fire while {other} was in ALARM: {name}")
+    return found
 
 
 def evidence(definition: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from local.alarm_drill import scenes
 from local.chaos.model import Fault
-from local.chaos.rows import FIND_WORK, GITHUB_IS_GONE, HEARTBEAT, INVOKE, KEEP, START
+from local.chaos.rows import CLOSE_WORK, CRASHED, FIND_WORK, GITHUB_IS_GONE, HEARTBEAT, INVOKE, KEEP, START
 
 if TYPE_CHECKING:
     from local.alarm_drill.scenes import Scene
@@ -21,6 +21,7 @@ class Row:
         fault: what is broken, as the fault drill has it: its name, its rules.
         alarms: all that it sets off, without the stack's name.
         scene: what is done.
+        although: pairs of composite alarms: the first one fires, and its topic is told, while the second is in ALARM.
         published: why the drill publishes the metric itself, where the embedded AWS cannot be made to do what it tells
             of; empty otherwise.
         evidence: what the metric is worked out from, where that is not what ``local.cloudwatch`` does.
@@ -29,6 +30,7 @@ class Row:
     fault: Fault
     alarms: tuple[str, ...]
     scene: Scene
+    although: tuple[tuple[str, str], ...] = ()
     published: str = ""
     evidence: str = ""
 
@@ -43,8 +45,18 @@ ROWS: tuple[Row, ...] = (
     # Entrance
     Row(
         Fault("Step Functions and the replay queue are away", aws=(START.is_down(), KEEP.is_down())),
-        ("webhook-errors",),
+        ("webhook-errors", "webhook-failing"),
         scenes.refused_twice,
+    ),
+    Row(
+        Fault("the same, and a delivery in half an hour", aws=(START.is_down(), KEEP.is_down())),
+        ("webhook-failing",),
+        scenes.refused_now_and_then,
+    ),
+    Row(
+        Fault("deliveries to another address than the webhook's"),
+        ("deliveries-turned-away",),
+        scenes.turned_away,
     ),
     Row(
         Fault("Lambda has no room for the webhook"),
@@ -69,7 +81,7 @@ ROWS: tuple[Row, ...] = (
         Fault(
             "Step Functions takes no executions for a quarter of an hour", aws=(START.is_down(),), impatient=("replay",)
         ),
-        ("deliveries-queued", "messages-returned", "replay-queue-age"),
+        ("deliveries-queued", "messages-returned", "replay-queue-stuck"),
         scenes.kept,
     ),
     Row(
@@ -97,8 +109,9 @@ ROWS: tuple[Row, ...] = (
             "GitHub's rate limit is used up",
             github=({"kind": "rate_limit", "seconds": 3600, "path": _A_PULL_REQUEST},),
         ),
-        ("github-rate-limit", "executions-stuck"),
+        ("github-rate-limit", "no-success", "executions-stuck"),
         scenes.waiting_for_github,
+        although=(("page-stuck", "page-work"),),
     ),
     Row(
         Fault("an execution runs into its limit of four hours"),
@@ -147,12 +160,14 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         Fault(
-            "the processor dies, and the crash function does not run",
+            "the processor dies, and the crash function cannot report it",
+            aws=(CRASHED.is_down(),),
             github=({"path": _FILES, "delay": 6, "times": 1},),
             cold=("processor",),
+            impatient=("crash",),
         ),
-        ("crash-queue-age", "async-events-dropped"),
-        scenes.crashes_unreported,
+        ("crash-queue-stuck",),
+        scenes.unreported,
     ),
     Row(
         Fault("Lambda does not take the processor's events", aws=(INVOKE.is_down(),)),
@@ -167,14 +182,20 @@ ROWS: tuple[Row, ...] = (
     ),
     # What waits
     Row(
-        Fault("the closing function does not run", github=(GITHUB_IS_GONE,)),
-        ("ended-executions-age", "dead-work"),
+        Fault(
+            "the closing function cannot take over what failed",
+            aws=(CLOSE_WORK.is_down(),),
+            github=(GITHUB_IS_GONE,),
+            impatient=("ended",),
+        ),
+        ("ended-executions-stuck", "dead-work"),
         scenes.unclosed,
     ),
     Row(
         Fault("nobody looks after what is left, for three days", github=(GITHUB_IS_GONE,)),
         ("dead-work", "dead-work-age", "quarantine", "quarantine-age"),
         scenes.left_for_days,
+        although=(("ticket-overdue", "ticket-dead-work"), ("ticket-overdue", "ticket-quarantine")),
     ),
     # What is watched
     Row(

@@ -6,10 +6,15 @@ import json
 import threading
 import time
 import uuid
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+import requests
 
 from local.chaos import scenes as chaos
 from local.chaos.rig import DrillError
+from local.chaos.trial import DELIVERY_TIMEOUT_SECONDS
+from local.cloudwatch.aws import LEFT_OUT_AFTER
 from local.cloudwatch.series import MetricId
 from local.stack import SWEPT_HOOK, aws_client
 
@@ -24,7 +29,9 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 FORGED = 20
+TURNED_AWAY = 5
 REFUSED_AT_ONCE = 10
+OVERDUE = 3
 OVERDUE_SECONDS = 5
 """The drill's parameter SuccessWithinSeconds, so that work is overdue soon."""
 REDELIVERIES = 7
@@ -60,6 +67,24 @@ def refused_twice(trial: Trial, cloudwatch: CloudWatch) -> None:
     for _ in range(2):
         trial.deliver()
         cloudwatch.pass_minutes()
+
+
+def refused_now_and_then(trial: Trial, cloudwatch: CloudWatch) -> None:
+    """Two deliveries, half an hour apart: never in minutes that are neighbours."""
+    trial.apply()
+    trial.deliver()
+    cloudwatch.pass_minutes(30)
+    trial.deliver()
+    cloudwatch.pass_minutes()
+
+
+def turned_away(trial: Trial, cloudwatch: CloudWatch) -> None:
+    """Requests that API Gateway refuses by itself: the webhook never sees them."""
+    for _ in range(TURNED_AWAY):
+        answer = requests.post(f"{trial.rig.info.webhook_url}/elsewhere", json={}, timeout=DELIVERY_TIMEOUT_SECONDS)
+        if answer.status_code != HTTPStatus.FORBIDDEN:
+            raise DrillError(f"the API answers {answer.status_code} at another path")
+    cloudwatch.pass_minutes()
 
 
 def slow(trial: Trial, cloudwatch: CloudWatch) -> None:
@@ -99,11 +124,14 @@ def refused_work(trial: Trial, cloudwatch: CloudWatch) -> None:
 
 
 def waiting_for_github(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """An execution that waits for GitHub's limit, for an hour and a half."""
+    """Executions that wait for GitHub's limit, until nothing has succeeded for long, and until an hour and a half."""
     trial.apply()
-    trial.deliver()
-    trial.until(lambda: trial.metrics(("processor",))["processor.GitHubError"] > 0, "GitHub's refusal")
-    cloudwatch.pass_time(1.5 * HOUR + 5 * MINUTE)
+    started = time.monotonic()
+    several(trial, OVERDUE)
+    trial.until(lambda: trial.metrics(("processor",))["processor.GitHubError"] >= OVERDUE, "GitHub's refusals")
+    trial.until(lambda: time.monotonic() - started > OVERDUE_SECONDS, "overdue work")
+    cloudwatch.pass_minutes(10)
+    cloudwatch.pass_time(1.5 * HOUR)
 
 
 def long_work(trial: Trial, cloudwatch: CloudWatch) -> None:
@@ -136,12 +164,20 @@ def no_room(trial: Trial, cloudwatch: CloudWatch) -> None:
     cloudwatch.pass_minutes()
 
 
-def crashes_unreported(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """The processor dies, and for six minutes nobody looks after its crash."""
-    with trial.rig.paused("crash"):
-        chaos.killed_in_work(trial)
-        trial.until(lambda: not trial.rig.is_empty("crash"), "the record of the dead processor")
-        cloudwatch.pass_minutes(6)
+def unreported(trial: Trial, cloudwatch: CloudWatch) -> None:
+    """The processor dies, and for six minutes the crash function tries to report it."""
+    chaos.killed_in_work(trial)
+    _until_given_back(trial, "crash")
+    cloudwatch.pass_minutes(6)
+
+
+def _until_given_back(trial: Trial, function: Function) -> None:
+    """Waits until a consumer has failed so often that SQS leaves its message out of the age of the oldest."""
+    returned = f"{function}.MessageReturned"
+    trial.until(
+        lambda: trial.metrics((function,))[returned] >= LEFT_OUT_AFTER,
+        f"a message that {function} gives back {LEFT_OUT_AFTER} times",
+    )
 
 
 def killed_three_times(trial: Trial, cloudwatch: CloudWatch) -> None:
@@ -180,17 +216,16 @@ def aborted(trial: Trial, cloudwatch: CloudWatch) -> None:
 
 
 def unclosed(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """An execution fails, and for twenty minutes nobody closes its status."""
-    with trial.rig.paused("closing"):
-        trial.apply()
-        trial.deliver()
-        trial.until_ended()
-        trial.until(lambda: not trial.rig.is_empty("ended"), "the event of the failed execution")
-        cloudwatch.pass_minutes(20)
+    """An execution fails, and for a quarter of an hour the closing function tries to close its status."""
+    trial.apply()
+    trial.deliver()
+    trial.until_ended()
+    _until_given_back(trial, "closing")
+    cloudwatch.pass_minutes(15)
 
 
 def left_for_days(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """Dead work, and a message that cannot be read, for which nobody comes."""
+    """Dead work, and a message that cannot be read, which were told of, and for which nobody comes."""
     trial.apply()
     trial.rig.put("replay", chaos.POISON[0])
     trial.deliver()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.alarm_drill.composites import Composite
-from local.alarm_drill.drill import Drilled, evidence, judge, write
+from local.alarm_drill.drill import Drilled, evidence, hidden, judge, write
 from local.alarm_drill.report import table, threshold, watched
 
 if TYPE_CHECKING:
@@ -61,6 +61,21 @@ PAGE = {"AlarmName": "shop-page", "AlarmRule": 'ALARM("shop-failed") OR\nALARM("
 )
 def test_exactly_the_row_s_alarms_fire_and_clear(said: list[tuple[str, str]], problems: list[str]) -> None:
     assert judge(["a", "b"], said) == problems
+
+
+@pytest.mark.parametrize(
+    ("said", "problems"),
+    [
+        ([("shop-b", "ALARM"), ("shop-a", "ALARM"), ("shop-b", "OK"), ("shop-a", "OK")], []),
+        ([("shop-a", "ALARM"), ("shop-a", "OK"), ("shop-b", "ALARM"), ("shop-a", "ALARM")], []),
+        ([("shop-a", "ALARM"), ("shop-b", "ALARM")], ["did not fire while b was in ALARM: a"]),
+        ([("shop-b", "ALARM"), ("shop-b", "OK"), ("shop-a", "ALARM")], ["did not fire while b was in ALARM: a"]),
+        ([("shop-b", "ALARM"), ("shop-a", "OK")], ["did not fire while b was in ALARM: a"]),
+        ([], ["did not fire while b was in ALARM: a"]),
+    ],
+)
+def test_an_alarm_fires_although_another_one_is_on(said: list[tuple[str, str]], problems: list[str]) -> None:
+    assert hidden([("a", "b")], said, "shop") == problems
 
 
 def test_the_result_is_json_with_four_fields_an_alarm(tmp_path: Path) -> None:
