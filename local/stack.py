@@ -45,9 +45,13 @@ LEFT_OUT = frozenset(
         "DeadInvocationsQuery",
         "DeliveriesPage",
         "WorkPage",
+        "StuckPage",
         "DeliveriesTicket",
         "WorkTicket",
         "QueuesTicket",
+        "DeadWorkTicket",
+        "QuarantineTicket",
+        "OverdueTicket",
         "TelemetryTicket",
     }
 )

@@ -22,7 +22,6 @@ from processor.github_access import (
     answer_error,
     authentication,
     sign_in,
-    translated,
 )
 from processor.text import one_line
 
@@ -182,10 +181,11 @@ class PullRequestClient:
                     headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
                     allow_redirects=False,
                 )
-            with response:
                 if response.status_code != requests.codes.ok:
+                    response.close()
                     raise answer_error("GET archive", response.status_code, response.headers)
-                yield _Download(response)
+            with response:
+                yield _Download(response, self._calls)
 
     def _pull_request(self) -> PullRequest:
         # A new one each time: PyGithub's objects remember what they have read.
@@ -195,11 +195,12 @@ class PullRequestClient:
 class _Download:
     """The body of an answer, as it is on the wire: no content encoding is undone."""
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, response: requests.Response, calls: Calls) -> None:
         self._raw = response.raw
+        self._calls = calls
 
     def read(self, size: int, /) -> bytes:
-        with translated("GET archive"):
+        with self._calls.part_of("GET archive"):
             # What has arrived, so that a slow sender cannot keep the reader from its checkpoints.
             data: bytes = self._raw.read1(size, decode_content=False)
             return data

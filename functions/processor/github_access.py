@@ -103,17 +103,24 @@ class Calls:
         """One call. ``name``: method and path template, for messages. Raises as ``translated`` does."""
         self._telemetry.count(Metric.GITHUB_CALL)
         try:
-            with translated(name):
+            with self.part_of(name):
                 yield
-        except WorkError as error:
-            self._telemetry.count(Metric.GITHUB_ERROR, error=type(error).__name__)
-            raise
         finally:
             left, limit = self.requester.rate_limiting if self.requester else (-1, -1)
             # A GitHub Enterprise Server may have no limit.
             if limit > 0:
                 self._telemetry.count(Metric.GITHUB_RATE_LIMIT_LEFT, left)
             self._telemetry.log.debug("github called", call=name, rate_limit_left=left)
+
+    @contextmanager
+    def part_of(self, name: str) -> Iterator[None]:
+        """A further part of a call, such as its answer's body; the call itself is counted already."""
+        try:
+            with translated(name):
+                yield
+        except WorkError as error:
+            self._telemetry.count(Metric.GITHUB_ERROR, error=type(error).__name__)
+            raise
 
 
 def sign_in(

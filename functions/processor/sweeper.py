@@ -79,7 +79,8 @@ def lambda_handler(event: EventBridgeEvent, context: LambdaContext) -> dict[str,
         except Exception as error:  # whatever it is, the other hooks are swept all the same
             failed += 1
             telemetry.count(Metric.SWEEP_FAILED)
-            telemetry.log.exception("sweep failed", hook=hook.name, error=type(error).__name__)
+            # Told as an error when the invocation ends with SweepFailed.
+            telemetry.log.warning("sweep failed", exc_info=True, hook=hook.name, error=type(error).__name__)
     if failed:
         raise SweepFailed(f"{failed} of {len(HOOKS)} hooks")
     return {

@@ -82,7 +82,7 @@ class Metric(Enum):
     OLDEST_EXECUTION_AGE = (
         "OldestExecutionAge",
         MetricUnit.Seconds,
-        "how long ago the oldest of the running executions started; 0 when none runs",
+        "how long ago the oldest of the running executions started, of the newest 10,000; 0 when none runs",
     )
     LAST_SUCCESS_AGE = (
         "LastSuccessAge",
@@ -92,9 +92,13 @@ class Metric(Enum):
     EXECUTIONS_SINCE_SUCCESS = (
         "ExecutionsSinceSuccess",
         MetricUnit.Count,
-        "executions that should have succeeded by now, of those that started after the last success; 1,000 at most",
+        "executions of the last two hours that should have succeeded by now, and started after the last success",
     )
-    DEPLOY_IN_PROGRESS = "DeployInProgress", MetricUnit.Count, "1 while CloudFormation changes the stack, else 0"
+    DEPLOY_IN_PROGRESS = (
+        "DeployInProgress",
+        MetricUnit.Count,
+        "1 while CloudFormation changes the stack, for 30 minutes at most, else 0",
+    )
 
     def __init__(self, label: str, unit: MetricUnit, meaning: str, by: tuple[str, ...] = ()) -> None:
         self.label = label

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Literal
 
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent, event_source
@@ -34,7 +35,13 @@ settings.check()
 PAGE = 1000
 """Executions a page: Step Functions' limit."""
 MAX_PAGES = 10
-"""More than 10,000 executions that run at once are told as 10,000."""
+"""Pages of one list: more than 10,000 executions that run at once are told as 10,000."""
+
+OVERDUE_WITHIN = timedelta(hours=2)
+"""Executions that started earlier say nothing of now: without new work an alarm on them would never end."""
+
+DEPLOY_WITHIN = timedelta(minutes=30)
+"""A stack that has been changing for longer hangs, and must not keep alarms from notifying."""
 
 telemetry = Telemetry("watch")
 stepfunctions = client("stepfunctions")
@@ -54,9 +61,12 @@ def lambda_handler(event: EventBridgeEvent, context: LambdaContext) -> None:  # 
     Raises:
         ExecutionsUnavailable: see there.
     """
-    watch_deployment()
     now = datetime.fromtimestamp(clock(), UTC)
+    watch_deployment(now)
     running = [one["startDate"] for one in executions("RUNNING", MAX_PAGES)]
+    if len(running) >= PAGE * MAX_PAGES:
+        # The list begins with the newest, so the oldest is among those that were not read.
+        telemetry.log.warning("more executions run than are listed", listed=len(running))
     oldest_seconds = (now - min(running, default=now)).total_seconds()
     telemetry.count(Metric.EXECUTIONS_RUNNING, len(running))
     telemetry.count(Metric.OLDEST_EXECUTION_AGE, max(0.0, oldest_seconds))
@@ -72,12 +82,17 @@ def lambda_handler(event: EventBridgeEvent, context: LambdaContext) -> None:  # 
 def since_success(last_success: datetime | None, now: datetime) -> int:
     """How many executions started after the last success, and long enough ago to have succeeded themselves.
 
+    Those that somebody aborted are left out, as are those of more than OVERDUE_WITHIN ago.
+
     Raises:
         ExecutionsUnavailable: see there.
     """
     due = now - timedelta(seconds=SUCCESS_WITHIN_SECONDS)
-    started = (one["startDate"] for one in executions(None, 1))
-    return sum(1 for at in started if at <= due and (last_success is None or at > last_success))
+    since = due - OVERDUE_WITHIN
+    if last_success is not None:
+        since = max(since, last_success)
+    recent = takewhile(lambda one: one["startDate"] > since, executions(None, MAX_PAGES))
+    return sum(1 for one in recent if one["startDate"] <= due and one["status"] != "ABORTED")
 
 
 def executions(status: Literal["RUNNING", "SUCCEEDED"] | None, pages: int) -> Iterator[ExecutionListItemTypeDef]:
@@ -87,20 +102,18 @@ def executions(status: Literal["RUNNING", "SUCCEEDED"] | None, pages: int) -> It
         ExecutionsUnavailable: see there.
     """
     try:
-        yield from (
-            one
-            for page in stepfunctions.get_paginator("list_executions").paginate(
-                stateMachineArn=STATE_MACHINE_ARN,
-                **({"statusFilter": status} if status else {}),  # type: ignore[arg-type] # for another argument
-                PaginationConfig={"PageSize": PAGE, "MaxItems": PAGE * pages},
-            )
-            for one in page["executions"]
+        listed = stepfunctions.get_paginator("list_executions").paginate(
+            stateMachineArn=STATE_MACHINE_ARN,
+            **({"statusFilter": status} if status else {}),  # type: ignore[arg-type] # for another argument
+            PaginationConfig={"PageSize": PAGE},
         )
+        for page in islice(listed, pages):
+            yield from page["executions"]
     except (ClientError, BotoCoreError) as error:
         raise ExecutionsUnavailable(error_code(error)) from None
 
 
-def watch_deployment() -> None:
+def watch_deployment(now: datetime) -> None:
     """Tells whether CloudFormation is changing the stack; when that cannot be told, nothing, and alarms notify."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=STACK_ID)["Stacks"]
@@ -108,4 +121,6 @@ def watch_deployment() -> None:
         telemetry.log.warning("stack not described", error=error_code(error))
         return
     # UPDATE_IN_PROGRESS, UPDATE_ROLLBACK_IN_PROGRESS, UPDATE_COMPLETE_CLEANUP_IN_PROGRESS, ...
-    telemetry.count(Metric.DEPLOY_IN_PROGRESS, int(stack["StackStatus"].endswith("_IN_PROGRESS")))
+    is_changing = stack["StackStatus"].endswith("_IN_PROGRESS")
+    began = stack.get("LastUpdatedTime", stack["CreationTime"])
+    telemetry.count(Metric.DEPLOY_IN_PROGRESS, int(is_changing and now - began < DEPLOY_WITHIN))

@@ -16,7 +16,18 @@ from tests.infrastructure.test_template import references, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TELLING = ("DeliveriesPage", "WorkPage", "DeliveriesTicket", "WorkTicket", "QueuesTicket", "TelemetryTicket")
+TELLING = (
+    "DeliveriesPage",
+    "WorkPage",
+    "StuckPage",
+    "DeliveriesTicket",
+    "WorkTicket",
+    "QueuesTicket",
+    "DeadWorkTicket",
+    "QuarantineTicket",
+    "OverdueTicket",
+    "TelemetryTicket",
+)
 SUPPRESSOR = "DeployingAlarm"
 
 
@@ -74,6 +85,20 @@ def test_every_alarm_is_told_once_as_page_or_as_ticket(resources: dict[str, Any]
     assert set(composites) == set(TELLING)
     told = Counter(name for composite in composites for name in children(resources, composite))
     assert told == Counter(set(metric_alarms()) - {SUPPRESSOR})
+
+
+@pytest.mark.parametrize(
+    ("lasting", "others"),
+    [
+        # What may stay red for days, and what must be told all the same. An overdue message is always also a message.
+        ("DeadWorkAlarm", {"DeadWorkAgeAlarm", "QuarantineAlarm", "CrashQueueStuckAlarm", "EndedExecutionsStuckAlarm"}),
+        ("QuarantineAlarm", {"QuarantineAgeAlarm", "DeadWorkAlarm", "MessagesReturnedAlarm"}),
+        ("NoSuccessAlarm", {"ExecutionsStuckAlarm", "WebhookErrorsAlarm", "ReplayQueueStuckAlarm"}),
+    ],
+)
+def test_what_lasts_hides_nothing_else(resources: dict[str, Any], lasting: str, others: set[str]) -> None:
+    (composite,) = [name for name in TELLING if lasting in children(resources, name)]
+    assert not others & children(resources, composite)
 
 
 def test_without_sweeps_no_rule_names_their_alarms(resources: dict[str, Any]) -> None:
@@ -136,7 +161,13 @@ def body(resources: dict[str, Any]) -> dict[str, Any]:
     (dashboard,) = of_type(resources, "AWS::CloudWatch::Dashboard").values()
     # The account's dashboards share one list, whatever the region.
     assert shown(dashboard["Properties"]["DashboardName"]) == "${AWS::StackName}-${AWS::Region}"
-    whole: dict[str, Any] = json.loads(shown(dashboard["Properties"]["DashboardBody"]))
+    text, parts = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, part in parts.items():
+        condition, yes, no = part["Fn::If"]
+        assert condition in ("Sweep", "LinkRunbook")
+        assert no == ""
+        text = text.replace(f"${{{name}}}", shown(yes))
+    whole: dict[str, Any] = json.loads(text)
     return whole
 
 
@@ -212,8 +243,7 @@ def test_every_function_is_on_the_dashboard_and_its_log_group_is_watched(
     functions = {name.removesuffix("Function") for name in of_type(resources, "AWS::Lambda::Function")}
     (errors,) = [one for one in body["widgets"] if one["properties"].get("title") == "Errors of functions"]
     shown_functions = set(re.findall(r"\$\{(\w+)Function\}", json.dumps(errors)))
-    # There is a sweeper only when it is asked for, and then it has alarms of its own.
-    assert shown_functions == functions - {"Sweeper"}
+    assert shown_functions == functions
     for name in ("EmfParsingErrorsAlarm", "EmfValidationErrorsAlarm"):
         groups = {one for one in references(resources[name]["Properties"]["Metrics"]) if one.endswith("LogGroup")}
         assert groups == {f"{one}LogGroup" for one in functions}

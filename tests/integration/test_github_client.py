@@ -599,3 +599,13 @@ def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: S
         client.head_sha()
     assert telemetry.counted[Metric.GITHUB_CALL] == 3
     assert (Metric.GITHUB_ERROR, 1, {"error": "GitHubRefused"}) in telemetry.values
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"cut": True}])
+def test_an_archive_that_does_not_arrive_is_an_error_that_is_counted(server: Server, fault: dict[str, Any]) -> None:
+    telemetry = CountingTelemetry()
+    client = connect(job_of(server.pull_request, "build"), TOKEN, server.api_url, telemetry, download_timeout=(1, 1))
+    server.fail(path="_codeload", **fault)
+    with pytest.raises(GitHubUnavailable), client.open_archive() as stream:
+        list(iter(lambda: stream.read(65536), b""))
+    assert (Metric.GITHUB_ERROR, 1, {"error": "GitHubUnavailable"}) in telemetry.values

@@ -35,12 +35,12 @@ def watch(account: Account, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return handler
 
 
-def stack_is(handler: ModuleType, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def stack_is(handler: ModuleType, status: str, monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """CloudFormation describes the stack, and no other, with this status."""
 
     def describe(StackName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
         assert StackName == STACK
-        return {"Stacks": [{"StackName": "pullback", "CreationTime": NOW, "StackStatus": status}]}
+        return {"Stacks": [{"StackName": "pullback", "CreationTime": NOW, "StackStatus": status, **more}]}
 
     monkeypatch.setattr(handler.cloudformation, "describe_stacks", describe)
 
@@ -119,6 +119,8 @@ def test_the_last_success_is_the_last_to_end_not_the_last_to_start(watch: Module
         ([90, 60, 25], 100, 3),
         # Something has succeeded since: the one of minute 25 alone is overdue.
         ([90, 60, 25], 30, 1),
+        # Nothing new has come for long: whoever was told has been told.
+        ([300, 240, 200], 600, 0),
         # A burst that has just begun says nothing, however long it was quiet before.
         ([3, 2, 1], 600, 0),
         ([], None, 0),
@@ -135,10 +137,33 @@ def test_what_should_have_succeeded_by_now_is_counted(
     if succeeded_minutes_ago is not None:
         at = minutes_ago(succeeded_minutes_ago)
         succeeded = [execution("good", status="SUCCEEDED", started=at - timedelta(minutes=1), stopped=at)]
-    with listing(watch, [], succeeded, [*all_of_them, *succeeded]):
+    newest_first = sorted([*all_of_them, *succeeded], key=lambda one: one["startDate"], reverse=True)
+    with listing(watch, [], succeeded, newest_first):
         watch.lambda_handler(TICK, LambdaContext())
 
     assert counted(watch)[Metric.EXECUTIONS_SINCE_SUCCESS] == expected
+
+
+def test_what_is_overdue_is_found_behind_any_number_that_is_not(watch: ModuleType) -> None:
+    young = [execution(f"young-{number}", status="RUNNING", started=minutes_ago(1)) for number in range(1500)]
+    old = [execution(f"old-{number}", status="FAILED", started=minutes_ago(30), stopped=NOW) for number in range(5)]
+    aborted = [execution("aborted", status="ABORTED", started=minutes_ago(30), stopped=NOW)]
+    pages = ([young[0] | {"more": True}, *young[1:1000]], [*young[1000:], *old, *aborted])
+    with listing(watch, [], [], *pages):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.EXECUTIONS_SINCE_SUCCESS] == 5
+
+
+def test_pages_are_read_up_to_a_limit_also_when_they_are_short(
+    watch: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MAX_PAGES", 2)
+    page = [execution("one", status="RUNNING", started=minutes_ago(1)) | {"more": True}]
+    with listing(watch, page, page, [], []):
+        watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.EXECUTIONS_RUNNING] == 2
 
 
 def test_a_start_in_the_future_of_this_clock_is_no_negative_age(watch: ModuleType) -> None:
@@ -170,6 +195,16 @@ def test_when_step_functions_is_away_nothing_is_told_of_it_and_the_invocation_fa
 )
 def test_a_deployment_is_seen(watch: ModuleType, status: str, deploying: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stack_is(watch, status, monkeypatch)
+    watch.lambda_handler(TICK, LambdaContext())
+
+    assert counted(watch)[Metric.DEPLOY_IN_PROGRESS] == deploying
+
+
+@pytest.mark.parametrize(("minutes", "deploying"), [(29, 1), (31, 0)])
+def test_a_stack_that_hangs_mutes_nobody_for_long(
+    watch: ModuleType, minutes: int, deploying: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack_is(watch, "UPDATE_IN_PROGRESS", monkeypatch, LastUpdatedTime=minutes_ago(minutes))
     watch.lambda_handler(TICK, LambdaContext())
 
     assert counted(watch)[Metric.DEPLOY_IN_PROGRESS] == deploying
