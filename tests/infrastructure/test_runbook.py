@@ -6,10 +6,12 @@ That the commands do what the page says is tests/e2e/test_runbook.py's business.
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.session import Session
 from samtranslator.yaml_helper import yaml_parse
 
 from local.stack import aws_environment
@@ -178,6 +180,7 @@ def test_every_command_is_one(
         else:
             assert tuple(arguments) not in mistakes, mistakes[tuple(arguments)]
             check_names(arguments, template)
+            assert not is_cut(arguments)
 
 
 def test_mistakes_in_commands_are_seen(tmp_path: Path) -> None:
@@ -193,6 +196,40 @@ def test_mistakes_in_commands_are_seen(tmp_path: Path) -> None:
     right = "sqs get-queue-attributes --queue-url x --attribute-names QueueArn --query Attributes"
     seen = mistakes_in([one.split() for one in (*wrong, right)], tmp_path)
     assert seen.keys() == {tuple(one.split()) for one in wrong}
+
+
+def test_commands_that_hide_something_are_seen() -> None:
+    found = "logs filter-log-events --log-group-name a --query events[].[message] --output text"
+    assert is_cut(f"{found} --max-items 20".split())
+    assert not is_cut(found.split())
+    listed = "stepfunctions list-executions --state-machine-arn a --output"
+    for query in ("sort_by(executions,&startDate)[].name", "length(executions)", "executions[:10].name"):
+        assert is_cut([*listed.split(), "text", "--query", query])
+        assert not is_cut([*listed.split(), "json", "--query", query])
+    assert not is_cut([*listed.split(), "text", "--query", "executions[].name"])
+    # One page has it all.
+    assert not is_cut(["sqs", "list-queue-tags", "--queue-url", "a", "--query", "length(Tags)", "--output", "text"])
+
+
+def is_cut(arguments: list[str]) -> bool:
+    """Whether a command does not show what it seems to.
+
+    CloudWatch Logs begins with the oldest line, so the first few are not those of now. And for text output the CLI asks
+    the query of each page by itself.
+    """
+    service, operation, *options = arguments
+    given = {name: value for name, value in pairwise(options) if name.startswith("--")}
+    if operation == "filter-log-events":
+        return "--max-items" in given
+    of_all = re.search(r"\b(sort|sort_by|length|reverse|min_by|max_by)\(|\[-?\d*:", given.get("--query", ""))
+    return of_all is not None and given.get("--output") != "json" and comes_in_pages(service, operation)
+
+
+@cache
+def comes_in_pages(service: str, operation: str) -> bool:
+    """Whether the CLI makes several calls of a command."""
+    client = Session().create_client(service, region_name="us-east-1")
+    return bool(client.can_paginate(operation.replace("-", "_")))
 
 
 def check_make(arguments: list[str]) -> None:
