@@ -44,14 +44,17 @@ _NO_THROTTLES = "the embedded AWS does not enforce the concurrency of an alias; 
 ROWS: tuple[Row, ...] = (
     # Entrance
     Row(
+        Fault(
+            "Step Functions and the replay queue are away, and deliveries are half an hour apart",
+            aws=(START.is_down(), KEEP.is_down()),
+        ),
+        ("webhook-failing",),
+        scenes.refused_now_and_then,
+    ),
+    Row(
         Fault("Step Functions and the replay queue are away", aws=(START.is_down(), KEEP.is_down())),
         ("webhook-errors", "webhook-failing"),
         scenes.refused_twice,
-    ),
-    Row(
-        Fault("the same, and a delivery in half an hour", aws=(START.is_down(), KEEP.is_down())),
-        ("webhook-failing",),
-        scenes.refused_now_and_then,
     ),
     Row(
         Fault("deliveries to another address than the webhook's"),

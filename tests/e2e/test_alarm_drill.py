@@ -51,7 +51,9 @@ def test_alarms_fire_clear_and_are_told_of(drill: Drill, tmp_path: Path) -> None
             assert found[f"pullback-local-{name}"]["fired"] is True
             assert found[f"pullback-local-{name}"]["cleared"] is True
     assert found["pullback-local-webhook-errors"]["by"].startswith("fault: ")
-    assert found["pullback-local-page-deliveries"]["by"].endswith("webhook-errors in ALARM; page topic told")
+    assert found["pullback-local-page-deliveries"]["by"].endswith(
+        "webhook-errors, pullback-local-webhook-failing in ALARM; page topic told"
+    )
     assert found["pullback-local-executions-timed-out"]["by"].startswith("published: ")
 
 
