@@ -347,7 +347,7 @@ def test_the_world_stops_and_starts_again_and_nothing_is_lost(
         operator.run(step("stop-the-world", 1) + step("stop-the-world", 2) + step("stop-the-world", 3))
         kept = [operator.deliver() for _ in range(3)]
         assert [one[:2] for one in kept] == [(202, "queued")] * 3
-        operator.run(step("stop-the-world", 4))
+        operator.run(step("stop-the-world", 4) + step("stop-the-world", 5))
         told = operator.run(part("stop-the-world", "Verify"))
         assert json.loads(told[: told.index("}") + 1])["ApproximateNumberOfMessages"] == "3"
         assert told.rstrip().endswith("\n0"), "something runs"
