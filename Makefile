@@ -9,8 +9,8 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz record docs test test-unit test-integration test-infrastructure \
-	test-e2e lint format build clean
+.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz record docs \
+	test test-unit test-integration test-infrastructure test-e2e lint format build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'

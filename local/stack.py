@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import boto3
+import psutil
 from botocore.config import Config
 
 from local.deliveries import HOOK_ID
@@ -126,6 +128,26 @@ def aws_client(service: str, endpoint: str) -> Any:
         aws_secret_access_key="test",  # noqa: S106 - the embedded AWS' own
         config=Config(retries={"total_max_attempts": 3, "mode": "standard"}, s3={"addressing_style": "path"}),
     )
+
+
+def resources(info: StackInfo) -> list[dict[str, str]]:
+    """The resources of a running stack, as ListStackResources tells of them.
+
+    Raises:
+        ClientError, BotoCoreError: the embedded AWS does not answer.
+    """
+    pages = aws_client("cloudformation", info.aws_endpoint_url).get_paginator("list_stack_resources")
+    return [one for page in pages.paginate(StackName=info.stack_name) for one in page["StackResourceSummaries"]]
+
+
+def workers(info: StackInfo, function: str) -> list[psutil.Process]:
+    """The processes in which a function runs, or waits for the next event. ``function``: its name."""
+    found = []
+    for process in psutil.Process(info.pids[0]).children():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == function:
+                found.append(process)
+    return found
 
 
 def tidy(directory: Path) -> None:

@@ -13,7 +13,7 @@ from samcli.lib.intrinsic_resolver.intrinsics_symbol_table import IntrinsicsSymb
 from samtranslator.yaml_helper import yaml_parse
 
 from local.chaos.rig import DrillError
-from local.stack import aws_client
+from local.stack import aws_client, resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,8 +56,7 @@ def read(template: Path, info: StackInfo) -> list[Composite]:
     cloudformation = aws_client("cloudformation", info.aws_endpoint_url)
     (stack,) = cloudformation.describe_stacks(StackName=info.stack_name)["Stacks"]
     known: dict[str, Any] = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
-    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=info.stack_name):
-        known |= {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in page["StackResourceSummaries"]}
+    known |= {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources(info)}
     suppressor = known[SUPPRESSOR]
     cloudwatch = aws_client("cloudwatch", info.aws_endpoint_url)
     (described,) = cloudwatch.describe_alarms(AlarmNames=[suppressor])["MetricAlarms"]

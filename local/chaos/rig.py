@@ -11,7 +11,7 @@ import requests
 
 from local.chaos.model import FUNCTIONS
 from local.github_control import GitHubControl
-from local.stack import aws_client
+from local.stack import aws_client, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,12 +118,7 @@ class Rig:
 
     def workers(self, function: Function) -> list[psutil.Process]:
         """The processes in which a function runs, or waits for the next event."""
-        found = []
-        for process in psutil.Process(self.info.pids[0]).children():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == self.names[function]:
-                    found.append(process)
-        return found
+        return workers(self.info, self.names[function])
 
     def kill(self, function: Function) -> int:
         """Kills a function's processes, as the kernel does with one that takes too much memory; returns how many."""

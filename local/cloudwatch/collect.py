@@ -12,7 +12,7 @@ import requests
 from local import traces
 from local.cloudwatch import aws, emf
 from local.cloudwatch.series import Sample, Samples
-from local.stack import aws_client
+from local.stack import aws_client, resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,11 +141,9 @@ class Resources:
     def of(cls, info: StackInfo) -> Resources:
         """Those of a running stack. Raises ClientError or BotoCoreError when the embedded AWS does not answer."""
         endpoint = info.aws_endpoint_url
-        pages = aws_client("cloudformation", endpoint).get_paginator("list_stack_resources")
         ids: dict[str, list[str]] = defaultdict(list)
-        for page in pages.paginate(StackName=info.stack_name):
-            for one in page["StackResourceSummaries"]:
-                ids[one["ResourceType"]].append(one["PhysicalResourceId"])
+        for one in resources(info):
+            ids[one["ResourceType"]].append(one["PhysicalResourceId"])
         functions, apis = aws_client("lambda", endpoint), aws_client("apigateway", endpoint)
         return cls(
             stack_name=info.stack_name,

@@ -12,7 +12,7 @@ import psutil
 
 from local import deliveries, flow
 from local.github_control import GitHubControl
-from local.stack import aws_client
+from local.stack import aws_client, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,13 +214,11 @@ class Traffic:
             self._github.clear_faults()
 
     def _kill_processor(self) -> int:
-        processor, killed = self._resources.function("processor"), 0
-        for process in psutil.Process(self._info.pids[0]).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == processor:
-                    process.kill()
-                    killed += 1
-        return killed
+        processes = workers(self._info, self._resources.function("processor"))
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        return len(processes)
 
     def _until_shown(self, sha: str, state: str) -> None:
         """Waits until the newest commit status is this one."""

@@ -16,7 +16,7 @@ from local import deliveries, flow, traces
 from local.alarm_drill.drill import PARAMETERS
 from local.github_control import GitHubControl
 from local.progress import Progress
-from local.stack import LocalStack, aws_client
+from local.stack import LocalStack, aws_client, resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,18 @@ class Deployed:
     def client(self, service: str) -> Any:
         """A client of the embedded AWS, as its administrator."""
         return aws_client(service, self.stack.info.aws_endpoint_url)
+
+    def resource(self, name: str) -> str:
+        """What a resource of the template is called in the stack."""
+        (found,) = [one for one in resources(self.stack.info) if one["LogicalResourceId"] == name]
+        return found["PhysicalResourceId"]
+
+    def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        """Invokes the alias of a function of the template, and waits for its answer."""
+        answer: dict[str, Any] = self.client("lambda").invoke(
+            FunctionName=self.resource(function), Qualifier="live", Payload=json.dumps(event).encode()
+        )
+        return answer
 
     def body(self, sample: str, pull_request: PullRequest | None = None, **changes: Any) -> bytes:
         """The sample delivery of an action."""

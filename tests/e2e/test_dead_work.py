@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import signal
 import threading
 import time
 import uuid
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+
+from local.stack import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,17 +50,11 @@ def in_mid_work(deployed: Deployed, eventually: Any, pull_request: PullRequest) 
 
 def kill_processor(deployed: Deployed) -> int:
     """Kills every worker of the processor as the kernel does when memory runs out; returns how many there were."""
-    engine = psutil.Process(deployed.stack.info.pids[0])
-    killed = 0
-    for process in engine.children(recursive=True):
-        try:
-            function = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
-            if "ProcessorFunction" in function:
-                os.kill(process.pid, signal.SIGKILL)
-                killed += 1
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue
-    return killed
+    processes = workers(deployed.stack.info, deployed.resource("ProcessorFunction"))
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return len(processes)
 
 
 def metrics(deployed: Deployed, function: str, name: str) -> float:
@@ -275,10 +270,8 @@ def test_a_delivery_that_the_webhook_missed_is_swept_up(
 
 def swept(deployed: Deployed) -> dict[str, int]:
     """Runs the sweeper as its schedule does; returns what it says it did."""
-    client = deployed.client("lambda")
-    (name,) = [one["FunctionName"] for one in client.list_functions()["Functions"] if "Sweeper" in one["FunctionName"]]
     event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": "2026-11-24T07:00:00Z"}
-    answer = client.invoke(FunctionName=name, Qualifier="live", Payload=json.dumps(event).encode())
+    answer = deployed.invoke("SweeperFunction", event)
     assert "FunctionError" not in answer, answer["Payload"].read()
     counts: dict[str, int] = json.loads(answer["Payload"].read())
     return counts

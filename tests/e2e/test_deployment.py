@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local.stack import LEFT_OUT
+from local.stack import LEFT_OUT, resources
 from tests.infrastructure.conftest import transformed_with
 
 if TYPE_CHECKING:
@@ -12,16 +12,9 @@ if TYPE_CHECKING:
 
 
 def test_everything_is_deployed_but_what_is_listed(deployed: Deployed) -> None:
-    cloudformation = deployed.client("cloudformation")
-    made = {
-        one["LogicalResourceId"]: one["ResourceType"]
-        for page in cloudformation.get_paginator("list_stack_resources").paginate(
-            StackName=deployed.stack.info.stack_name
-        )
-        for one in page["StackResourceSummaries"]
-    }
-    resources = transformed_with()["Resources"]
-    wanted = {name: one["Type"] for name, one in resources.items() if one.get("Condition") != "UseWaf"}
+    made = {one["LogicalResourceId"]: one["ResourceType"] for one in resources(deployed.stack.info)}
+    declared = transformed_with()["Resources"]
+    wanted = {name: one["Type"] for name, one in declared.items() if one.get("Condition") != "UseWaf"}
     # Versions and deployments have a digest of what they hold in their names.
     hashed = {"AWS::Lambda::Version", "AWS::ApiGateway::Deployment"}
     assert {name: kind for name, kind in made.items() if kind not in hashed} == {

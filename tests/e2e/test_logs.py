@@ -14,6 +14,7 @@ import pytest
 
 from local import log_events
 from local.logs_insights import discover, fill, run
+from local.stack import resources
 from tests.conftest import ROOT
 from tests.infrastructure.test_log_events import documented
 from tests.saved_queries import saved_queries
@@ -45,12 +46,7 @@ class Logs:
 
     def events(self, groups: Iterable[str]) -> list[LogEvent]:
         """Everything in log groups that the template names so."""
-        pages = self.deployed.client("cloudformation").get_paginator("list_stack_resources")
-        names = {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for page in pages.paginate(StackName=self.deployed.stack.info.stack_name)
-            for one in page["StackResourceSummaries"]
-        }
+        names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources(self.deployed.stack.info)}
         return log_events.read(self.deployed.client("logs"), [names[group] for group in sorted(groups)])
 
     def find(self, query: str, **parameters: str) -> list[dict[str, Any]]:
@@ -81,13 +77,7 @@ def logs(deployed: Deployed, retried: Flow, retried_pull_request: PullRequest) -
     assert deployed.send(deployed.body("synchronize", repository=7), delivery_id=broken)[0] == 400
     assert deployed.send(body, event="issues")[1]["result"] == "ignored"
     # Nobody catches what is wrong with this one.
-    (task,) = [
-        one["FunctionName"]
-        for one in deployed.client("lambda").list_functions()["Functions"]
-        if "TaskFunction" in one["FunctionName"]
-    ]
-    answer = deployed.client("lambda").invoke(FunctionName=task, Qualifier="live", Payload=b"{}")
-    assert answer["FunctionError"]
+    assert deployed.invoke("TaskFunction", {})["FunctionError"]
     logs = Logs(deployed, retried_pull_request, retried, forged, broken)
     # The lines of an invocation are there when it has ended, which is after its callback.
     deadline = time.monotonic() + 20

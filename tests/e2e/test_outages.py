@@ -37,14 +37,6 @@ def denied(deployed: Deployed, role: str, action: str) -> Iterator[None]:
         iam.delete_role_policy(RoleName=name, PolicyName="outage")
 
 
-def invoke(deployed: Deployed, function: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Invokes a function's alias and waits for its answer."""
-    client = deployed.client("lambda")
-    (name,) = [one["FunctionName"] for one in client.list_functions()["Functions"] if function in one["FunctionName"]]
-    answer: dict[str, Any] = client.invoke(FunctionName=name, Qualifier="live", Payload=json.dumps(event).encode())
-    return answer
-
-
 def token_of_the_last_heartbeat(deployed: Deployed) -> str:
     """The embedded AWS' own record of calls is where a token can be learned."""
     trail = deployed.client("cloudtrail").lookup_events(
@@ -84,7 +76,7 @@ def test_an_event_that_comes_again_is_not_worked_on_again_and_its_stored_result_
     }
 
     # While the work is done: neither a failure nor a second run.
-    assert "FunctionError" not in invoke(deployed, "ProcessorFunction", event)
+    assert "FunctionError" not in deployed.invoke("ProcessorFunction", event)
     assert metrics(deployed, "processor", "IdempotencyInProgress") >= 1
 
     # While it is dispatched: as the record of the dispatch was a moment before.
@@ -99,7 +91,7 @@ def test_an_event_that_comes_again_is_not_worked_on_again_and_its_stored_result_
             ":later": {"N": str(int(time.time() * 1000) + 60_000)},
         },
     )
-    assert "FunctionError" not in invoke(deployed, "TaskFunction", event)
+    assert "FunctionError" not in deployed.invoke("TaskFunction", event)
     assert metrics(deployed, "task", "IdempotencyInProgress") >= 1
 
     # The work is done, Step Functions does not take its end, and the crash function cannot tell it either.
@@ -112,7 +104,7 @@ def test_an_event_that_comes_again_is_not_worked_on_again_and_its_stored_result_
         assert states == ["pending", "success"]
         hits = metrics(deployed, "processor", "IdempotencyHit")
 
-        assert "FunctionError" not in invoke(deployed, "ProcessorFunction", event)
+        assert "FunctionError" not in deployed.invoke("ProcessorFunction", event)
 
         assert ended(deployed, eventually, arn)["status"] == "SUCCEEDED"
     assert metrics(deployed, "processor", "IdempotencyHit") == hits + 1
@@ -163,7 +155,7 @@ def test_a_status_that_cannot_be_closed_now_is_tried_again_later(
 def test_a_sweep_that_github_does_not_answer_fails_and_says_so(deployed: Deployed) -> None:
     deployed.github.fail(path="deliveries", status=500)
     event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
-    answer = invoke(deployed, "SweeperFunction", event)
+    answer = deployed.invoke("SweeperFunction", event)
     assert json.loads(answer["Payload"].read())["errorType"] in ("SweepFailed", "Runtime.HandlerError")
     assert metrics(deployed, "sweeper", "SweepFailed") >= 1
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local import deliveries
-from local.stack import aws_environment
+from local.stack import aws_environment, resources
 from tests import aws_cli
 from tests.conftest import ROOT
 from tests.e2e.test_webhook_answers import cold
@@ -100,23 +100,13 @@ class Operator:
         messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages", [])
         return any(json.loads(one["Body"]).get("detail", {}).get("name") == execution for one in messages)
 
-    def resource(self, name: str) -> str:
-        """The physical name of a resource of the stack."""
-        found = self.deployed.client("cloudformation").describe_stack_resource(
-            StackName=self.deployed.stack.info.stack_name, LogicalResourceId=name
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
 
 @pytest.fixture(scope="module")
 def operator(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     cloudformation, name = deployed.client("cloudformation"), deployed.stack.info.stack_name
     (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
-    resources = {
-        one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]
-    }
+    physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources(deployed.stack.info)}
 
     def lookup(function: str, table: dict[str, str]) -> str:
         cases = "".join(f" {key}) echo {shlex.quote(value)};;" for key, value in table.items())
@@ -124,7 +114,7 @@ def operator(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> It
 
     # The same text with tables in place of the two functions that ask CloudFormation.
     lines = [line for line in on(name).splitlines() if not line.startswith(("output()", "resource()"))]
-    known = lookup("output", outputs) + lookup("resource", resources) + "\n".join(lines)
+    known = lookup("output", outputs) + lookup("resource", physical) + "\n".join(lines)
     environ, tools = aws_environment(deployed.stack.info.aws_endpoint_url), Path(sys.executable).parent
     directory = tmp_path_factory.mktemp("operator")
     # A socket's path has to be short.
@@ -168,7 +158,7 @@ def test_the_setup_finds_the_stack(operator: Operator, deployed: Deployed) -> No
         info.replay_queue_url,
         info.quarantine_queue_url,
     ]
-    assert printed[4] == operator.resource("ReplayFunctionMessage")
+    assert printed[4] == deployed.resource("ReplayFunctionMessage")
     assert printed[5].endswith(info.dead_work_queue_url.rpartition("/")[2])
     start, end, recent_ms = printed[6:]
     assert start < end
@@ -352,7 +342,9 @@ def test_the_world_stops_and_starts_again_and_nothing_is_lost(
         assert json.loads(told[: told.index("}") + 1])["ApproximateNumberOfMessages"] == "3"
         assert told.rstrip().endswith("\n0"), "something runs"
         assert operator.execution(running) == "ABORTED"
-        task = deployed.client("lambda").get_function_concurrency(FunctionName=operator.resource("TaskFunction"))
+        task = deployed.client("lambda").get_function_concurrency(
+            FunctionName=operator.deployed.resource("TaskFunction")
+        )
         assert task["ReservedConcurrentExecutions"] == 0
         assert [operator.execution(name) for *_, name in kept] == [None] * 3
     finally:

@@ -229,7 +229,7 @@ def without(deployed: Deployed, *actions: str) -> Iterator[None]:
 def cold(deployed: Deployed, function: str) -> Iterator[None]:
     """Points the alias to a new version for a while, so that nothing is cached."""
     client = deployed.client("lambda")
-    (name,) = [one["FunctionName"] for one in client.list_functions()["Functions"] if function in one["FunctionName"]]
+    name = deployed.resource(function)
     before = client.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
     client.update_function_configuration(FunctionName=name, Description=f"cold {uuid.uuid4()}")
     version = client.publish_version(FunctionName=name)["Version"]
