@@ -1,17 +1,21 @@
-"""`make docs`: writes docs/metrics.md from the catalogue of metrics."""
+"""`make docs`: writes docs/metrics.md from the catalogue of metrics, and into docs/reliability.md what GitHub's answers
+mean."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
+from local.record import fill
 from local.stack import PROJECT
 
 if TYPE_CHECKING:
     from local.progress import Progress
+    from processor.answers import Rule
 
 sys.path.append(str(PROJECT / "functions"))
 
+from processor.answers import RULES
 from shared.metrics import COLD_START, COLD_START_DIMENSIONS, SERVICE, Metric
 
 PAGE = PROJECT / "docs" / "metrics.md"
@@ -43,8 +47,29 @@ def _set(dimensions: frozenset[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(dimensions, key=lambda name: (name != SERVICE, name)))
 
 
+def answers_table() -> str:
+    """What GitHub's answers mean, for docs/reliability.md."""
+    rows = ["| answer | to | what it is | why |", "|---|---|---|---|"]
+    for rule in RULES:
+        calls = "<br>".join(f"`{call}`" for call in rule.calls) or "any call"
+        rows.append(f"| {_answer(rule)} | {calls} | {rule.verdict.value} | {rule.why} |")
+    return "\n".join(rows)
+
+
+def _answer(rule: Rule) -> str:
+    statuses = rule.statuses
+    if isinstance(statuses, range):
+        named = "all else" if len(statuses) > 100 else f"{statuses[0] // 100}xx"
+    else:
+        named = ", ".join(map(str, statuses))
+    if rule.message:
+        named += f' "{rule.message} …"'
+    return f"{named}, with the headers of a limit" if rule.exhausted else named
+
+
 def docs(progress: Progress) -> int:
-    """Writes the page."""
+    """Writes the page and the table."""
     PAGE.write_text(metrics_page())
-    progress.console.print(f"  {PAGE.relative_to(PROJECT)}")
+    fill("answers", answers_table())
+    progress.console.print(f"  {PAGE.relative_to(PROJECT)}, the answers in docs/reliability.md")
     return 0

@@ -51,6 +51,21 @@ class CountingTelemetry(Telemetry):
         self.values.append((metric, value, by))
 
 
+class Held:
+    """A credential that is there: the values of its reads, the last one for ever. Counts the fresh ones."""
+
+    def __init__(self, *values: str) -> None:
+        self._values = list(values)
+        self.fresh = 0
+
+    def read(self, *, fresh: bool = False) -> str:
+        if fresh:
+            self.fresh += 1
+            if len(self._values) > 1:
+                del self._values[0]
+        return self._values[0]
+
+
 class _CurrentStdout:
     def write(self, text: str) -> int:
         return sys.stdout.write(text)

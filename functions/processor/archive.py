@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import tarfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, cast
 
 from processor.errors import GitHubUnavailable
@@ -39,7 +39,7 @@ _MAX_GLOBAL_HEADER_BYTES = 8 * 1024
 archive`` writes the commit's id into one global header: 52 bytes."""
 
 _CHUNK_BYTES = 256 * 1024
-_MALFORMED = "it is not a well-formed gzip-compressed tar archive"
+_MALFORMED = "the archive is not a well-formed gzip-compressed tar archive"
 _GNU_AND_PAX = frozenset(
     {
         tarfile.GNUTYPE_LONGNAME,
@@ -52,7 +52,18 @@ _GNU_AND_PAX = frozenset(
 
 
 class ArchiveRefused(Exception):
-    """The whole archive is malformed or beyond a limit. The message is in our own words."""
+    """The archive is beyond one of our limits. The message is in our own words.
+
+    Args:
+        message: what it has.
+        limit: the limit's name, and
+        value: its value.
+    """
+
+    def __init__(self, message: str, limit: str, value: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.value = value
 
 
 class ByteStream(Protocol):
@@ -78,6 +89,14 @@ class Limits:
     """Uncompressed to compressed. Source code has 3 to 10, deflate can do 1,032."""
     ratio_floor_bytes: int = 64 * 1024 * 1024
     """Up to here any ratio passes: small repositories may well consist of one repetitive file."""
+
+    def by_name(self) -> dict[str, int]:
+        """Every limit by which an archive can be refused, with its value."""
+        return {
+            **asdict(self),
+            "extended_header_bytes": _MAX_EXTENDED_HEADER_BYTES,
+            "global_header_bytes": _MAX_GLOBAL_HEADER_BYTES,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +175,9 @@ def read_archive(
         The tree, sorted by path. What is unsafe or ambiguous is left out of it, with a reason.
 
     Raises:
-        ArchiveRefused: it is malformed as a whole, or exceeds a limit. Reading stops at that point.
-        GitHubUnavailable: the stream ended within the compressed data: it was cut on its way.
+        ArchiveRefused: it exceeds a limit. Reading stops at that point.
+        GitHubUnavailable: it was cut on its way, or is none: GitHub packs no archive that cannot be read, so something
+            else was sent in its place, and says nothing about the pull request.
     """
     limits = limits or Limits()
     inflated = _Inflated(stream, limits, checkpoint)
@@ -180,7 +200,7 @@ def read_archive(
             pass
     except (tarfile.TarError, zlib.error, ValueError, OverflowError, RecursionError):
         # The parsers' texts may quote the archive. RecursionError: headers that announce headers, without end.
-        raise ArchiveRefused(_MALFORMED) from None
+        raise GitHubUnavailable(_MALFORMED) from None
     return reader.tree()
 
 
@@ -272,10 +292,10 @@ class _Reader:
         self._checkpoint()
         self._entries += 1
         if self._entries > self._limits.entries:
-            raise ArchiveRefused(f"it has more than {self._limits.entries:,} entries")
+            raise _too_many("entries", self._limits.entries)
         # Before anything else: tarfile skips the data of entries that nobody reads, by this size.
         if not 0 <= member.size <= self._limits.file_bytes:
-            raise ArchiveRefused(f"it has a file of more than {self._limits.file_bytes:,} bytes")
+            raise _too_large_a_file(self._limits.file_bytes)
         path, fault = self._inner_path(member)
         if path == "" and not fault:
             return
@@ -353,27 +373,27 @@ class _Entry(tarfile.TarInfo):
             raise
         except tarfile.HeaderError:
             # Between two entries tarfile takes a broken header for the end of the archive.
-            raise ArchiveRefused(_MALFORMED) from None
+            raise GitHubUnavailable(_MALFORMED) from None
 
     # The hook that TarInfo's source names for subclasses.
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
         # Here too: an extended header can hide this size, by which tarfile skips to the next entry, behind another one.
         if not 0 <= self.size <= MAX_FILE_BYTES:
-            raise ArchiveRefused(f"it has a file of more than {MAX_FILE_BYTES:,} bytes")
+            raise _too_large_a_file(MAX_FILE_BYTES)
         if self.type in _GNU_AND_PAX and self.size > _MAX_EXTENDED_HEADER_BYTES:
-            raise ArchiveRefused("it has an oversized header")
+            raise ArchiveRefused("it has an oversized header", "extended_header_bytes", _MAX_EXTENDED_HEADER_BYTES)
         if self.type == tarfile.XGLTYPE:
             held = sum(len(name) + len(value) for name, value in tarfile_.pax_headers.items())
             if held + self.size > _MAX_GLOBAL_HEADER_BYTES:
-                raise ArchiveRefused("it has an oversized header")
+                raise ArchiveRefused("it has an oversized header", "global_header_bytes", _MAX_GLOBAL_HEADER_BYTES)
         if self.type == tarfile.GNUTYPE_SPARSE:
             self._refuse_sparse()
         return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]
 
     def _refuse_sparse(self, *_: object) -> None:
-        raise ArchiveRefused("it has a sparse file")
+        # Their maps have no bound, and git archives have none of them.
+        raise GitHubUnavailable("the archive has a sparse file, which git does not write")
 
-    # Their maps have no bound, and git archives have none of them.
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
 
 
@@ -420,16 +440,28 @@ class _Inflated:
         data = self._stream.read(_CHUNK_BYTES)
         self._compressed += len(data)
         if self._compressed > self._limits.compressed_bytes:
-            raise ArchiveRefused(f"it has more than {self._limits.compressed_bytes:,} bytes")
+            raise _too_many("bytes", self._limits.compressed_bytes, "compressed_bytes")
         return data
 
     def _count(self, size: int) -> None:
         self._uncompressed += size
         if self._uncompressed > self._limits.uncompressed_bytes:
-            raise ArchiveRefused(f"it has more than {self._limits.uncompressed_bytes:,} bytes when uncompressed")
+            raise _too_many("bytes when uncompressed", self._limits.uncompressed_bytes, "uncompressed_bytes")
         allowed = max(self._limits.ratio_floor_bytes, self._limits.ratio * self._compressed)
         if self._uncompressed > allowed:
-            raise ArchiveRefused(f"it grows to more than {self._limits.ratio:,} times its size when uncompressed")
+            raise ArchiveRefused(
+                f"it grows to more than {self._limits.ratio:,} times its size when uncompressed",
+                "ratio",
+                self._limits.ratio,
+            )
+
+
+def _too_many(what: str, limit: int, name: str = "entries") -> ArchiveRefused:
+    return ArchiveRefused(f"it has more than {limit:,} {what}", name, limit)
+
+
+def _too_large_a_file(limit: int) -> ArchiveRefused:
+    return ArchiveRefused(f"it has a file of more than {limit:,} bytes", "file_bytes", limit)
 
 
 def _inflater() -> zlib._Decompress:

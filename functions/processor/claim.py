@@ -32,7 +32,7 @@ from shared.aws import CONDITION_FAILED, error_code
 from shared.idempotency import EXPIRES_AFTER_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
@@ -84,6 +84,8 @@ class Record:
     writing_until: int
     pending_shown: bool
     result: StoredResult | None
+    base_sha: str | None
+    """The base that the result is for; None in records of before it was kept, which count for every base."""
 
     @classmethod
     def of(cls, item: dict[str, Any]) -> Record:
@@ -99,10 +101,31 @@ class Record:
             writing_until=int(item["writing_until"]["N"]),
             pending_shown=item["pending_shown"]["BOOL"],
             result=StoredResult.model_validate_json(result) if result else None,
+            base_sha=item["base_sha"]["S"] if "base_sha" in item else None,
         )
 
+    def result_for(self, job: Job, limits: Mapping[str, int] | None) -> StoredResult | None:
+        """The result, where it is the one of this job's work: of the same base, and by the same limits.
+
+        Args:
+            job: whose work.
+            limits: those in force, by name; None for whatever they are.
+        """
+        result = self.result
+        if result is None:
+            return None
+        if self.base_sha is None:
+            # Of a version that knew neither base nor limits, and took a broken answer for a verdict, too.
+            is_moved = job.changes is not None
+            return None if is_moved or result.summary.startswith(_REFUSED_BEFORE) else result
+        if self.base_sha != job.pull_request.base.sha:
+            return None
+        if limits is None or not result.refused_by:
+            return result
+        return result if all(limits.get(name) == value for name, value in result.refused_by.items()) else None
+
     def admits(self, attempt: Attempt, now: int) -> bool:
-        """Whether the attempt may take the work now; ``reported`` work is never taken.
+        """Whether the attempt may take the work now; ``reported`` work is taken only where its result is another's.
 
         A later attempt of the same execution may take it at once: the state machine makes one only when the token of
         the one before is dead. Anybody else waits until the holder has let go or its lease has run out.
@@ -110,16 +133,20 @@ class Record:
         The other way round where an execution was closed: an attempt of it that still runs does not know yet, and may
         not open again what nobody will close. Later it can only be one that was redriven.
         """
-        if self.phase == "reported" or self.writing_until > now:
+        if self.writing_until > now:
             return False
         is_same = self.execution is not None and self.execution == attempt.execution
         if self.phase == "closed":
             return not is_same or self.lease_until <= now
-        return self.phase == "released" or is_same or self.lease_until <= now
+        return self.phase in ("released", "reported") or is_same or self.lease_until <= now
+
+
+_REFUSED_BEFORE = "the archive is refused: "
 
 
 def record_key(job: Job) -> str:
-    """The record's key. Repository, number, SHA and action are validated by the job, and none holds a ``#``."""
+    """The record's key. The base is beside it, in the record: one holder at a time writes what is shown on a commit,
+    whichever base it is about. Repository, number, SHA and action are validated by the job, and none holds a ``#``."""
     return f"work#{job.repository.full_name}#{job.pull_request.number}#{job.pull_request.head.sha}#{job.action}"
 
 
@@ -152,25 +179,32 @@ class Claims:
             raise _unavailable("GetItem", error) from None
         return Record.of(answer["Item"]) if "Item" in answer else None
 
-    def take(self, job: Job, attempt: Attempt) -> Claim:
+    def take(self, job: Job, attempt: Attempt, limits: Mapping[str, int] | None = None) -> Claim:
         """Takes the work, or hands over its result: a claim whose ``phase`` is ``reported`` has nothing left to do.
+
+        Args:
+            job: whose work.
+            attempt: who asks.
+            limits: the action's, by name: what another limit has refused is done again. None when no work is to be
+                done, only shown.
 
         Raises:
             WorkInProgress: somebody else does the work right now.
         """
         for _ in range(_CONFLICT_ATTEMPTS):
             record = self.find(job)
-            if record is not None and record.phase == "reported":
-                return Claim(self, job, record)
+            result = record.result_for(job, limits) if record is not None else None
+            if record is not None and record.phase == "reported" and result is not None:
+                return Claim(self, job, record, result)
             if record is not None and not record.admits(attempt, self.now()):
                 raise WorkInProgress("another attempt does the same work")
-            if claim := self._take(job, attempt, record):
+            if claim := self._take(job, attempt, record, result):
                 return claim
         raise WorkInProgress("several attempts ask for the same work")
 
-    def _take(self, job: Job, attempt: Attempt, seen: Record | None) -> Claim | None:
+    def _take(self, job: Job, attempt: Attempt, seen: Record | None, result: StoredResult | None) -> Claim | None:
         claim_id = uuid.uuid4().hex
-        decided = seen is not None and seen.result is not None
+        decided = result is not None
         values: dict[str, Any] = {
             ":owner": {"S": attempt.owner},
             ":claim": {"S": claim_id},
@@ -194,7 +228,7 @@ class Claims:
             if found is None or found.claim != claim_id:
                 return None
             record = found
-        return Claim(self, job, record, taken_over=seen is not None)
+        return Claim(self, job, record, result, taken_over=seen is not None)
 
     def update(
         self, job: Job, changes: Sequence[str], condition: str, values: dict[str, Any], removed: Sequence[str] = ()
@@ -252,13 +286,16 @@ class Claim:
     that it does counts any more; WorkRecordUnavailable when the table did not answer.
     """
 
-    def __init__(self, claims: Claims, job: Job, record: Record, *, taken_over: bool = False) -> None:
+    def __init__(
+        self, claims: Claims, job: Job, record: Record, result: StoredResult | None, *, taken_over: bool = False
+    ) -> None:
         self._claims = claims
         self._job = job
         self._id = record.claim
         self._may_be_writing = False
         self.phase: Phase = record.phase
-        self.result = record.result
+        self.result = result
+        """The result of this very work, where there is one: the record may also hold that of another base."""
         self.pending_shown = record.pending_shown
         """Whether the pending status is on the commit, as far as anybody knows."""
         self.is_taken_over = taken_over
@@ -294,8 +331,12 @@ class Claim:
     def decide(self, result: Result, duration_ms: int) -> StoredResult:
         """Stores the result, before it is shown: whoever takes over from here shows the same one."""
         stored = StoredResult(**result.model_dump(), duration_ms=duration_ms)
-        values = {":result": {"S": stored.model_dump_json()}, ":phase": {"S": "decided"}}
-        self._update(["#result = :result", "phase = :phase"], values)
+        values = {
+            ":result": {"S": stored.model_dump_json()},
+            ":phase": {"S": "decided"},
+            ":base": {"S": self._job.pull_request.base.sha},
+        }
+        self._update(["#result = :result", "phase = :phase", "base_sha = :base"], values)
         self.result, self.phase = stored, "decided"
         return stored
 

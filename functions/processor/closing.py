@@ -14,6 +14,7 @@ from processor.claim import Attempt, Claims
 from processor.credential import Credential
 from processor.errors import GitHubRefused, WorkError
 from processor.github import PullRequestClient, connect
+from processor.github_access import Installations
 from processor.reporting import show, show_result
 from shared.aws import client
 from shared.dead_work import DeadWork, read
@@ -39,6 +40,8 @@ settings.check()
 telemetry = Telemetry("closing")
 claims = Claims(_table, client("dynamodb"))
 credential = Credential(_credential_name, client("secretsmanager"))
+installations = Installations()
+clock = time.time
 consumer = QueueConsumer(client("sqs"), _quarantine, telemetry)
 
 GONE = {404, 410, 422}
@@ -65,7 +68,9 @@ def close(record: SQSRecord) -> None:
     if dead.execution is None or dead.status not in ("FAILED", "TIMED_OUT", "ABORTED"):
         raise PoisonMessage("no event of an execution that ended without success")
     try:
-        github = connect(dead.job, credential.read(), GITHUB_API_URL, telemetry)
+        github = connect(
+            dead.job, credential, GITHUB_API_URL, telemetry, age=lambda: age_of(dead), installations=installations
+        )
         is_closed = close_status(dead, dead.execution, claims, github)
     except GitHubRefused as refusal:
         if refusal.status not in GONE:
@@ -75,6 +80,11 @@ def close(record: SQSRecord) -> None:
     if is_closed:
         telemetry.count(Metric.STATUS_CLOSED)
     telemetry.log.error("execution ended without success", status=dead.status, error=dead.error, closed=is_closed)
+
+
+def age_of(dead: DeadWork) -> float:
+    """Seconds since the execution started; infinite when its event does not tell."""
+    return clock() - dead.started_at.timestamp() if dead.started_at else float("inf")
 
 
 def close_status(

@@ -28,15 +28,18 @@ class Credential:
         self._name = name
         self._provider = SecretsProvider(boto3_client=secretsmanager)
 
-    def read(self) -> str:
-        """The secret's value: a token, or JSON (see processor.github.connect).
+    def read(self, *, fresh: bool = False) -> str:
+        """The secret's value: a token, or JSON (see processor.github_access.authentication).
+
+        Args:
+            fresh: ask Secrets Manager, whatever is cached.
 
         Raises:
             CredentialUnavailable: it could not be read.
         CredentialInvalid: it is empty.
         """
         try:
-            value = self._provider.get(self._name, max_age=MAX_AGE_SECONDS)
+            value = self._provider.get(self._name, max_age=MAX_AGE_SECONDS, force_fetch=fresh)
         except GetParameterError:
             raise CredentialUnavailable("Secrets Manager did not give the GitHub credential") from None
         if not value:

@@ -42,6 +42,19 @@ class GitHubRateLimited(WorkError):
     """GitHub's primary or secondary rate limit. Worth another attempt, later."""
 
 
+class GitHubLagging(WorkError):
+    """GitHub's API does not know yet what its webhook told of. Worth another attempt, a little later.
+
+    Args:
+        message: which call.
+        call: the same, as a value of the metric.
+    """
+
+    def __init__(self, message: str, call: str) -> None:
+        super().__init__(message)
+        self.call = call
+
+
 class GitHubRefused(WorkError):
     """GitHub answered 4xx: credential, permission, or the pull request is gone. Another attempt answers the same.
 

@@ -22,6 +22,7 @@ from processor.claim import Attempt, Claims
 from processor.credential import Credential
 from processor.errors import InvalidJob, TaskClosed, WorkInProgress
 from processor.github import PullRequestClient, connect
+from processor.github_access import Installations, Patience
 from processor.reporting import carry_out
 from shared.aws import client
 from shared.idempotency import OncePerToken
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-    from shared.job import Job
 
 settings = Settings()
 _table = settings.text("IDEMPOTENCY_TABLE")
@@ -52,6 +51,7 @@ heartbeats = client("stepfunctions", attempts=1)
 once = OncePerToken("processor", _table, client("dynamodb", attempts=1), telemetry)
 claims = Claims(_table, client("dynamodb"))
 credential = Credential(_credential_name, client("secretsmanager"))
+installations = Installations()
 artifacts = ArtifactStore(client("s3", read_timeout=30.0), _bucket, _link)
 
 
@@ -157,7 +157,7 @@ def attempt(task: TaskEvent, context: LambdaContext, attendance: Attendance) -> 
     return Outcome.model_validate(stored)
 
 
-def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
+def perform(job: TaskEvent, by: Attempt, attendance: Attendance) -> Outcome:
     """Runs the job's action, or finds the result that the same work has had.
 
     Raises:
@@ -165,9 +165,22 @@ def perform(job: Job, by: Attempt, attendance: Attendance) -> Outcome:
         Exception: whatever the action raises.
     """
     started = time.monotonic()
+    began_at = job.entered_at or now()
+
+    def age() -> float:
+        return (now() - began_at).total_seconds()
+
     action = registry.find(job.action)
-    github = connect(job, credential.read(), GITHUB_API_URL, telemetry)
-    claim = claims.take(job, by)
+    github = connect(
+        job,
+        credential,
+        GITHUB_API_URL,
+        telemetry,
+        age=age,
+        installations=installations,
+        patience=Patience(telemetry, age, checkpoint=attendance.checkpoint),
+    )
+    claim = claims.take(job, by, getattr(action, "LIMITS", {}))
     telemetry.log.debug("claim taken", phase=claim.phase)
     is_reused = claim.result is not None
     attendance.keep(claim)

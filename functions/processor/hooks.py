@@ -17,12 +17,22 @@ from github import Auth
 from github.GithubException import GithubException
 
 from processor.errors import CredentialInvalid, GitHubRefused
-from processor.github_access import PAGE, TIMEOUT_SECONDS, Calls, authentication, sign_in
+from processor.github_access import (
+    PAGE,
+    TIMEOUT_SECONDS,
+    Access,
+    Calls,
+    Installations,
+    authentication,
+    sign_in,
+    sign_in_for,
+)
 from shared.job import DELIVERY_ID_PATTERN, FULL_NAME_PATTERN
 
 if TYPE_CHECKING:
     from github import Github
 
+    from processor.github_access import ReadsCredential
     from shared.telemetry import Telemetry
 
 APP = "app"
@@ -128,13 +138,13 @@ class HookDeliveries:
     Both methods raise:
         GitHubUnavailable: no answer, a broken one, or 5xx.
         GitHubRateLimited: a rate limit. The request had no effect.
-        GitHubRefused: any other 4xx.
+        GitHubRefused: any other 4xx, or a redirect that is not followed.
     """
 
-    def __init__(self, hook: Hook, github: Github, calls: Calls) -> None:
+    def __init__(self, hook: Hook, access: Access, calls: Calls) -> None:
         self._hook = hook
         self._calls = calls
-        self._requester = github.requester
+        self._access = access
 
     def page(self, cursor: str | None) -> Page:
         """The page with this cursor, or the newest one.
@@ -142,10 +152,17 @@ class HookDeliveries:
         Raises:
             CursorLost: see there.
         """
+        return self._access.renewing(lambda: self._page(cursor))
+
+    def redeliver(self, entry: Entry) -> None:
+        """Asks GitHub to deliver the entry's event again. GitHub does so a little later, as a new entry."""
+        self._access.renewing(lambda: self._redeliver(entry))
+
+    def _page(self, cursor: str | None) -> Page:
         call = f"GET {self._hook.template}"
         with self._calls.call(call):
             try:
-                headers, body = self._requester.requestJsonAndCheck(
+                headers, body = self._access.github.requester.requestJsonAndCheck(
                     "GET",
                     self._hook.path,
                     parameters={"per_page": str(PAGE)} | ({"cursor": cursor} if cursor else {}),
@@ -156,15 +173,14 @@ class HookDeliveries:
                 raise
             return Page(tuple(_entry(one) for one in _list(body)), _next_cursor(headers.get("link", "")))
 
-    def redeliver(self, entry: Entry) -> None:
-        """Asks GitHub to deliver the entry's event again. GitHub does so a little later, as a new entry."""
+    def _redeliver(self, entry: Entry) -> None:
         with self._calls.call(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
-            self._requester.requestJsonAndCheck("POST", f"{self._hook.path}/{entry.id}/attempts")
+            self._access.github.requester.requestJsonAndCheck("POST", f"{self._hook.path}/{entry.id}/attempts")
 
 
 def connect(
     hook: Hook,
-    credential: str,
+    credential: ReadsCredential,
     api_url: str,
     telemetry: Telemetry,
     *,
@@ -175,29 +191,32 @@ def connect(
 
     Args:
         hook: the hook.
-        credential: a token that may write the repository's webhooks; or JSON, ``{"token": ...}`` or ``{"app_id": ...,
-            "private_key": ...}`` of a GitHub App, which signs in as itself for its own hook, and with a token of its
-            installation for a repository's.
+        credential: reads a token that may write the repository's webhooks; or a GitHub App's id and key, which signs in
+            as itself for its own hook, and with a token of its installation for a repository's.
         api_url: GitHub's API.
         telemetry: counts the calls.
         timeout: seconds to wait for a connection, or for bytes of an answer.
         seconds_between_writes: pause between two redeliveries.
 
     Raises:
+        CredentialUnavailable: it could not be read.
         CredentialInvalid: the credential has neither form, or is none of an App and the hook is an App's.
         GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
     """
     calls = Calls(telemetry)
-    auth = authentication(credential)
-    github = sign_in(auth, api_url, calls, timeout=timeout, seconds_between_writes=seconds_between_writes)
-    if isinstance(auth, Auth.AppAuth) and hook.repository is not None:
-        with calls.call("GET /repos/{owner}/{repo}/installation"):
-            _, body = github.requester.requestJsonAndCheck("GET", f"/repos/{hook.repository}/installation")
-            installation = auth.get_installation_auth(_integer(body["id"]))
-        github = sign_in(installation, api_url, calls, timeout=timeout, seconds_between_writes=seconds_between_writes)
-    elif hook.repository is None and not isinstance(auth, Auth.AppAuth):
-        raise CredentialInvalid("an App's hook needs the App's id and private key; the GitHub credential is a token")
-    return HookDeliveries(hook, github, calls)
+    options: dict[str, Any] = {"timeout": timeout, "seconds_between_writes": seconds_between_writes}
+
+    def signed_in(fresh: bool) -> Github:  # noqa: FBT001 - its one parameter
+        auth = authentication(credential.read(fresh=fresh))
+        if isinstance(auth, Auth.AppAuth) and hook.repository is not None:
+            return sign_in_for(f"/repos/{hook.repository}", auth, Installations(), None, api_url, calls, **options)
+        if hook.repository is None and not isinstance(auth, Auth.AppAuth):
+            raise CredentialInvalid(
+                "an App's hook needs the App's id and private key; the GitHub credential is a token"
+            )
+        return sign_in(auth, api_url, calls, **options)
+
+    return HookDeliveries(hook, Access(signed_in), calls)
 
 
 def _entry(body: Any) -> Entry:

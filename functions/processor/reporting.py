@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 RESULT_MAX_BYTES = 64 * 1024
 """Far below Step Functions' 256 KiB: the result is also stored in the table, twice, and shown."""
 
-HEAD_SETTLES_SECONDS = 3.0
-"""Time that GitHub's API gets to show a push that its webhook has told of."""
-
 _STATES: dict[Conclusion, State] = {
     "success": "success",
     "neutral": "success",
@@ -40,7 +36,6 @@ def carry_out(
     *,
     confirm: Callable[[], None],
     elapsed_ms: Callable[[], int],
-    sleep: Callable[[float], None] = time.sleep,
 ) -> StoredResult:
     """The result of the job's work: done and shown now, or found as an earlier attempt left it.
 
@@ -58,7 +53,6 @@ def carry_out(
         confirm: raises when nobody waits for this attempt any more. Asked before anything is written: whoever ended
             the execution since then finds this claim and takes it over.
         elapsed_ms: milliseconds since the attempt began.
-        sleep: waits so many seconds.
 
     Raises:
         WorkInProgress: somebody else has taken the work over.
@@ -69,14 +63,14 @@ def carry_out(
         return claim.result
     try:
         confirm()
-        if (newest := _head(job, work.github, sleep)) != job.pull_request.head.sha:
+        if newest := work.github.newer_head():
             return _superseded(newest, work.github, claim, elapsed_ms())
         if claim.result is None:
             show(work.github, claim, "pending", action.PENDING)
             claim.written()
             result = _bounded(action.run(job, work))
             work.checkpoint()
-            if (newest := work.github.head_sha()) != job.pull_request.head.sha:
+            if newest := work.github.newer_head():
                 return _superseded(newest, work.github, claim, elapsed_ms())
             stored = claim.decide(result, elapsed_ms())
         else:
@@ -89,16 +83,6 @@ def carry_out(
             claim.end("released", pending_shown=claim.pending_shown)
         raise
     return stored
-
-
-def _head(job: Job, github: PullRequestClient, sleep: Callable[[float], None]) -> str:
-    """The pull request's head. Asked twice unless it is the job's, because GitHub's API may lag behind its webhook, and
-    the newest push must not be taken for an old one."""
-    newest = github.head_sha()
-    if newest != job.pull_request.head.sha:
-        sleep(HEAD_SETTLES_SECONDS)
-        newest = github.head_sha()
-    return newest
 
 
 def _superseded(newest: str, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:
@@ -134,5 +118,10 @@ def show(
     """
     if claim.is_taken_over and github.shows(state, description, target_url):
         return
-    with claim.writing():
-        github.set_status(state, description, target_url)
+
+    def write() -> None:
+        # Each try is announced anew: an announcement lasts for one write, and not for pauses between several.
+        with claim.writing():
+            github.set_status(state, description, target_url)
+
+    github.patiently(write)

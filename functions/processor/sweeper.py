@@ -105,7 +105,7 @@ def sweep(hook: Hook, remaining: Callable[[], float], *, hooks_left: int) -> Tal
     """
     left = remaining()
     stop_at = left - (left - STOP_BEFORE_SECONDS) / hooks_left
-    deliveries = hooks.connect(hook, credential.read(), GITHUB_API_URL, telemetry)
+    deliveries = hooks.connect(hook, credential, GITHUB_API_URL, telemetry)
     tally = Sweep(
         hook=hook.name,
         deliveries=deliveries,

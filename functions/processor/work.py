@@ -23,6 +23,8 @@ class Result(Contract):
     summary: str = Field(max_length=1024)
     details_url: str | None = None
     artifacts: dict[str, Any] = Field(default_factory=dict)
+    refused_by: dict[str, int] | None = None
+    """Name and value of our own limit that decided, where one did: with another value the work is done again."""
 
 
 class Work(Protocol):

@@ -41,6 +41,8 @@ class DeadWork:
     job: Job
     error: str | None = None
     """Name of what went wrong, where the shape tells."""
+    started_at: datetime | None = None
+    """When the execution started, where the shape tells."""
     ended_at: datetime | None = None
     status: str | None = None
     """The execution's status, for the shape ``execution``."""
@@ -65,6 +67,7 @@ class _ExecutionDetail(Contract):
     executionArn: str  # noqa: N815 - AWS's name
     name: str
     status: Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+    startDate: int | None = None  # noqa: N815 - AWS's name
     stopDate: int | None = None  # noqa: N815 - AWS's name
     input: str
     error: str | None = None
@@ -113,6 +116,7 @@ def _execution(message: dict[str, Any]) -> DeadWork:
         "execution",
         Job.model_validate(_object(detail.input)),
         error=_name(detail.error),
+        started_at=None if detail.startDate is None else _moment(detail.startDate),
         ended_at=None if ended_at is None else _moment(ended_at),
         status=detail.status,
         execution=detail.name,

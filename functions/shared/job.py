@@ -63,6 +63,27 @@ class PullRequest(Contract):
     title: Text
     head: Commit
     base: Commit
+    updated_at: AwareDatetime | None = None
+    """GitHub's time of the last change: an answer of its API with an earlier one is older than the event."""
+
+
+class Before(Contract):
+    """What a value was before the event: GitHub's ``{"from": ...}``."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: Text = Field(alias="from")
+
+
+class BaseChange(Contract):
+    ref: Before | None = None
+    sha: Before | None = None
+
+
+class Changes(Contract):
+    """What an edit changed; only the base matters."""
+
+    base: BaseChange | None = None
 
 
 class Installation(Contract):
@@ -82,6 +103,9 @@ class Job(Contract):
     delivery_id: DeliveryId
     repository: Repository
     pull_request: PullRequest
+    before: Sha | None = None
+    """The head before the push, where the event was one: an answer of GitHub's API with this head is a lag."""
+    changes: Changes | None = None
     installation: Installation | None = None
     sender: Sender
 

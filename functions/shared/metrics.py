@@ -68,6 +68,17 @@ class Metric(Enum):
         MetricUnit.Count,
         "calls that GitHub's rate limit still allows this hour, after a call",
     )
+    GITHUB_LAG = (
+        "GitHubLag",
+        MetricUnit.Seconds,
+        "from the first answer that was older than its event to the one that was not, or to the attempt's end",
+        ("call",),
+    )
+    GITHUB_REDIRECTED = (
+        "GitHubRedirected",
+        MetricUnit.Count,
+        "redirects of GitHub's that were followed: a repository was renamed or moved",
+    )
     CRASH_REPORTED = "CrashReported", MetricUnit.Count, "dead processor invocations reported to their execution"
     STATUS_CLOSED = "StatusClosed", MetricUnit.Count, "commit statuses closed after an execution ended without success"
     REPLAY_STARTED = "ReplayStarted", MetricUnit.Count, "executions that replay started"

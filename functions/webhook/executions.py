@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -68,7 +69,8 @@ class Executions:
         """Starts the job's execution, named after its delivery.
 
         The name makes it happen once: of a running or succeeded execution a redelivery is a duplicate. One that
-        failed, timed out or was aborted gets a new attempt, named after the first with a number behind it.
+        failed, timed out, was aborted or concluded ``cancelled`` gets a new attempt, named after the first with a
+        number behind it.
 
         Raises:
             ExecutionsUnavailable: nothing was started as far as anybody knows; the same delivery may come again.
@@ -93,15 +95,26 @@ class Executions:
         raise AttemptsExhausted
 
     def _start_or_find(self, name: str, job: str) -> tuple[bool, str] | None:
-        """Whether the execution of this name is new, and its ARN; None when it has ended without success."""
+        """Whether the execution of this name is new, and its ARN; None when it may be done again: it has ended without
+        success, or took its commit for superseded."""
         asked_at = self._now()
         try:
             started = self._stepfunctions.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=job)
         except self._stepfunctions.exceptions.ExecutionAlreadyExists:
             arn = self._execution_arn(name)
-            status = self._stepfunctions.describe_execution(executionArn=arn)["status"]
-            return (False, arn) if status in ("RUNNING", "SUCCEEDED", "PENDING_REDRIVE") else None
+            found = self._stepfunctions.describe_execution(executionArn=arn)
+            is_done = found["status"] == "SUCCEEDED" and not _is_cancelled(found.get("output"))
+            return (False, arn) if is_done or found["status"] in ("RUNNING", "PENDING_REDRIVE") else None
         return started["startDate"] >= asked_at - CLOCK_TOLERANCE, started["executionArn"]
 
     def _execution_arn(self, name: str) -> str:
         return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def _is_cancelled(output: str | None) -> bool:
+    """Whether the outcome is ``cancelled``: should that ever be wrong, delivering again does the work after all."""
+    try:
+        outcome = json.loads(output or "")
+    except ValueError:
+        return False
+    return isinstance(outcome, dict) and outcome.get("conclusion") == "cancelled"

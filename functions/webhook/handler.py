@@ -14,7 +14,7 @@ from shared.settings import Settings
 from shared.telemetry import Telemetry, trace_header
 from webhook.delivery import Delivery, Rejected, require_api_gateway
 from webhook.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
-from webhook.projection import decode, payload_action, project
+from webhook.projection import decode, payload_actions, project
 from webhook.secret import SecretUnavailable, WebhookSecret
 from webhook.signature import is_valid
 from webhook.triggers import Triggers
@@ -88,7 +88,7 @@ def receive(delivery: Delivery) -> dict[str, Any]:
     payload = decode(delivery.body)
     if not triggers.has_event(event_name):
         return ignored("no action is triggered by this event")
-    action = triggers.action_for(event_name, payload_action(payload))
+    action = triggers.action_for(event_name, *payload_actions(payload))
     if action is None:
         return ignored("no action is triggered by this action of the event")
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic_core
 from aws_lambda_powertools.utilities.parser import parse
-from pydantic import BeforeValidator, ValidationError, create_model
+from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError, WrapValidator, create_model
 
-from shared.job import Commit, Contract, Installation, Job, PullRequest, Repository, Sender, Text
+from shared.job import (
+    BaseChange,
+    Before,
+    Changes,
+    Commit,
+    Contract,
+    Installation,
+    Job,
+    PullRequest,
+    Repository,
+    Sender,
+    Sha,
+    Text,
+)
 from webhook.delivery import Rejected
+
+if TYPE_CHECKING:
+    from pydantic import ValidatorFunctionWrapHandler
 
 TEXT_MAX_BYTES = 256
 
@@ -20,6 +36,15 @@ def cut(text: Any) -> Any:
         return text
     raw = text.encode("utf-8", "replace")
     return text if len(raw) <= TEXT_MAX_BYTES else raw[:TEXT_MAX_BYTES].decode("utf-8", "ignore")
+
+
+def usable(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The value, or None where it is none that can be used: what only helps must not cost a delivery."""
+    try:
+        # A number would be taken for a time, too.
+        return validate(value) if isinstance(value, str | dict) else None
+    except ValidationError:
+        return None
 
 
 CutText = Annotated[Text, BeforeValidator(cut)]
@@ -33,6 +58,20 @@ class _PullRequest(PullRequest):
     title: CutText
     head: _Commit
     base: _Commit
+    updated_at: Annotated[AwareDatetime | None, WrapValidator(usable)] = None
+
+
+class _Before(Before):
+    from_: CutText = Field(alias="from")
+
+
+class _BaseChange(BaseChange):
+    ref: _Before | None = None
+    sha: _Before | None = None
+
+
+class _Changes(Changes):
+    base: _BaseChange | None = None
 
 
 class _Sender(Sender):
@@ -44,6 +83,8 @@ class _Payload(Contract):
 
     repository: Repository
     pull_request: _PullRequest
+    before: Annotated[Sha | None, WrapValidator(usable)] = None
+    changes: Annotated[_Changes | None, WrapValidator(usable)] = None
     installation: Installation | None = None
     sender: _Sender
 
@@ -66,13 +107,19 @@ def decode(body: bytes) -> dict[str, Any]:
     return payload
 
 
-def payload_action(payload: dict[str, Any]) -> str:
-    """The payload's ``action``.
+def payload_actions(payload: dict[str, Any]) -> tuple[str, ...]:
+    """The words for the payload's ``action`` that an action may declare, the most special one first.
+
+    GitHub says ``edited`` for a new title as for a new base; the latter is ``edited.base`` besides.
 
     Raises:
         Rejected: 400, it is missing or no text.
     """
-    return str(_parse(payload, _ActionOnly).action)
+    action = str(_parse(payload, _ActionOnly).action)
+    changes = payload.get("changes")
+    if action == "edited" and isinstance(changes, dict) and changes.get("base"):
+        return (f"{action}.base", action)
+    return (action,)
 
 
 def project(payload: dict[str, Any], *, action: str, delivery_id: str) -> Job:
@@ -87,6 +134,9 @@ def project(payload: dict[str, Any], *, action: str, delivery_id: str) -> Job:
         Rejected: 400, naming the field that is missing or of the wrong type.
     """
     fields: _Payload = _parse(payload, _Payload)
+    if fields.changes is not None and fields.changes.base is None:
+        # What else an edit changed is nobody's business here.
+        fields = fields.model_copy(update={"changes": None})
     # Through plain values: the narrower models above exist for the cutting only, and a job has the contract's own.
     return Job.model_validate({"action": action, "delivery_id": delivery_id, **fields.model_dump()})
 

@@ -32,6 +32,7 @@ class Triggers:
         """Whether any action of this GitHub event triggers anything."""
         return event in self._table
 
-    def action_for(self, event: str, payload_action: str) -> str | None:
-        """The action to run, or None when the delivery triggers nothing."""
-        return self._table.get(event, {}).get(payload_action)
+    def action_for(self, event: str, *payload_actions: str) -> str | None:
+        """The action that the first of the words starts that starts any; None when the delivery triggers nothing."""
+        table = self._table.get(event, {})
+        return next((table[word] for word in payload_actions if word in table), None)

@@ -23,7 +23,6 @@ from unittest import mock
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPersistenceLayerError
 from pydantic import ValidationError
 
-from processor import reporting
 from processor.actions import build, synchronize
 from processor.callback import CallbackUnavailable
 from processor.claim import Claims
@@ -350,7 +349,7 @@ class _Refusal(Rejected):
 def _projected(body: bytes) -> str | Rejected:
     try:
         payload = projection.decode(body)
-        projection.payload_action(payload)
+        projection.payload_actions(payload)
         return projection.project(payload, action="synchronize", delivery_id=DELIVERY_ID).to_json()
     except Rejected as rejected:
         return _Refusal(rejected.status, rejected.result, rejected.message, rejected.field)
@@ -450,9 +449,7 @@ def processor_handler() -> Any:
         HEARTBEAT_INTERVAL_SECONDS="1",
         QUARANTINE_QUEUE_URL=QUARANTINE,
     )
-    handler.credential = SimpleNamespace(read=lambda: CREDENTIAL)
-    # A head that GitHub may show late is not waited for: no answer depends on it, and most inputs are superseded.
-    reporting.HEAD_SETTLES_SECONDS = 0.0
+    handler.credential = SimpleNamespace(read=lambda **_: CREDENTIAL)
     # Finding an action imports it.
     assert {build.__name__, synchronize.__name__} <= sys.modules.keys()
     return handler
@@ -521,7 +518,7 @@ def processor(data: bytes) -> str:
     handler.once = OncePerToken("processor", "table", table, handler.telemetry)
     handler.claims = Claims("table", table)
     handler.artifacts = store
-    handler.connect = lambda job, credential, url, telemetry: github
+    handler.connect = lambda *_, **__: github
     with (
         mock.patch.object(build, "tempfile", SimpleNamespace(TemporaryFile=contents.spool)),
         watched() as output,

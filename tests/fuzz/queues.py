@@ -184,7 +184,7 @@ def closing_handler() -> Any:
         GITHUB_API_URL="https://github.example",
         QUARANTINE_QUEUE_URL=QUARANTINE,
     )
-    handler.credential = SimpleNamespace(read=lambda: CREDENTIAL)
+    handler.credential = SimpleNamespace(read=lambda **_: CREDENTIAL)
     handler.close_status = functools.partial(handler.close_status, sleep=_no_sleep)
     return handler
 
@@ -241,7 +241,7 @@ def closing(data: bytes) -> str:
         github.refuses_status, github.statuses = breaks, [("pending", "before", None)]
     before = len(github.statuses)
     handler.claims = Claims("table", table)
-    handler.connect = lambda job, credential, url, telemetry: github
+    handler.connect = lambda *_, **__: github
 
     # Somebody else's claim gives a message back as well; so does one that a refused message leaves behind.
     is_fine = table.mood == "fine" and table.work is None and breaks is None

@@ -9,6 +9,7 @@ import pytest
 from jsonata import Jsonata
 
 from processor import errors
+from processor.answers import LAG_SECONDS
 from processor.attendance import DEADLINE_MARGIN_SECONDS
 from processor.claim import LEASE_SECONDS, WRITE_SECONDS
 from shared.aws import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT
@@ -104,6 +105,10 @@ def test_every_deadline_fits_the_others(
     assert total_wait(retriers["ProcessorBusy"]) / 2 > 20 * 60
     # Who waits for GitHub's hourly limit may wait for most of the hour.
     assert total_wait(retriers["GitHubRateLimited"]) >= 60 * 60
+    # Who waits for GitHub to catch up waits until the same answer is final.
+    lagging = retriers["GitHubLagging"]
+    assert lagging["JitterStrategy"] == "NONE"
+    assert total_wait(lagging) >= LAG_SECONDS
     # 7. The execution as a whole ends, and later than every retrier has used up one attempt after the other.
     whole = definition["TimeoutSeconds"]
     # What an attempt takes that finds no room, or the work in other hands.
@@ -150,10 +155,11 @@ def test_the_functions_outlast_their_calls(resources: dict[str, Any]) -> None:
 def test_retries_are_separate_bounded_and_jittered(state: dict[str, Any]) -> None:
     retriers = state["Retry"]
     # To wait takes many short attempts; whatever has failed is tried a few times.
-    waits = {"WorkInProgress": 100, "ProcessorBusy": 25}
+    waits = {"WorkInProgress": 100, "ProcessorBusy": 25, "GitHubLagging": 10}
+    certain = {"WorkInProgress", "GitHubLagging"}
     for retrier in retriers:
         assert 0 < retrier["MaxAttempts"] <= waits.get(retrier["ErrorEquals"][0], 7)
-        assert retrier["JitterStrategy"] == ("NONE" if "WorkInProgress" in retrier["ErrorEquals"] else "FULL")
+        assert retrier["JitterStrategy"] == ("NONE" if certain & set(retrier["ErrorEquals"]) else "FULL")
         assert retrier["MaxDelaySeconds"]
     (silence,) = [one for one in retriers if "States.HeartbeatTimeout" in one["ErrorEquals"]]
     # States.TaskFailed and States.ALL would not do: the first does not match a timeout.

@@ -100,7 +100,7 @@ def stage(account: Account, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(
         handler, "registry", SimpleNamespace(find=lambda name: stage.action, names=lambda: ["synchronize"])
     )
-    monkeypatch.setattr(handler, "connect", lambda job, credential, url, telemetry: stage.github)
+    monkeypatch.setattr(handler, "connect", lambda job, credential, url, telemetry, **_: stage.github)
     return stage
 
 
@@ -296,7 +296,7 @@ def test_an_attempt_whose_execution_ended_meanwhile_shows_nothing(
 ) -> None:
     """The first heartbeat was accepted; then it was aborted, and its status closed; then the claim is taken."""
 
-    def connected(job: Any, credential: str, url: str, telemetry: Any) -> Any:
+    def connected(*_: Any, **__: Any) -> Any:
         stage.stepfunctions.errors["heartbeat"] = "TaskTimedOut"
         return stage.github
 

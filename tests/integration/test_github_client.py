@@ -20,9 +20,10 @@ from processor.actions import build, synchronize
 from processor.archive import read_archive
 from processor.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
 from processor.github import MAX_DESCRIPTION, MAX_FILES, PullRequestClient, connect
+from processor.github_access import Installations
 from shared.job import Job
 from shared.metrics import Metric
-from tests.support import CountingTelemetry
+from tests.support import CountingTelemetry, Held
 from tests.unit.processor.fakes import FakeStore, an_archive
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 TOKEN = "canary-token-of-github"
 ATTEMPTS = 3
+OLD = 3600.0
+"""Seconds since an event, after which nothing is a lag any more."""
 
 
 class Server:
@@ -84,7 +87,13 @@ def job_of(pull_request: PullRequest, action: str = "synchronize", **fields: Any
 @pytest.fixture
 def client(server: Server) -> PullRequestClient:
     return connect(
-        job_of(server.pull_request), TOKEN, server.api_url, CountingTelemetry(), timeout=1, download_timeout=(1, 1)
+        job_of(server.pull_request),
+        Held(TOKEN),
+        server.api_url,
+        CountingTelemetry(),
+        age=lambda: OLD,
+        timeout=1,
+        download_timeout=(1, 1),
     )
 
 
@@ -93,7 +102,7 @@ def read_files(client: PullRequestClient) -> object:
 
 
 def set_status(client: PullRequestClient) -> object:
-    return client.set_status("success", "fine")
+    return client.patiently(lambda: client.set_status("success", "fine"))
 
 
 def read_archive_of(client: PullRequestClient) -> object:
@@ -101,7 +110,7 @@ def read_archive_of(client: PullRequestClient) -> object:
         return read_archive(stream, io.BytesIO())
 
 
-CALLS = [PullRequestClient.head_sha, PullRequestClient.changed_files, read_files, set_status, read_archive_of]
+CALLS = [PullRequestClient.newer_head, PullRequestClient.changed_files, read_files, set_status, read_archive_of]
 
 
 def failure_of(call: Callable[[PullRequestClient], object], client: PullRequestClient) -> WorkError:
@@ -121,11 +130,11 @@ def test_what_a_pull_request_is(server: Server) -> None:
     first = server.open_pull_request(
         {"new.py": b"x = 1\n", "logo.png": b"\x89PNG\0\0", "README.md": None, "a.txt": b"1\n"}
     )
-    client = connect(job_of(first), TOKEN, server.api_url, CountingTelemetry())
+    client = connect(job_of(first), Held(TOKEN), server.api_url, CountingTelemetry())
 
     files = {file.path: file for file in client.files()}
 
-    assert client.head_sha() == first.head_sha
+    assert client.newer_head() is None
     assert client.changed_files() == len(files) == 4
     assert (files["new.py"].status, files["new.py"].additions, files["new.py"].deletions) == ("added", 1, 0)
     assert files["new.py"].patch == "@@ -0,0 +1 @@\n+x = 1"
@@ -138,13 +147,13 @@ def test_a_renamed_file_has_its_old_path(server: Server) -> None:
     content = server.read("main", "README.md")
     pull_request = server.open_pull_request({"README.md": None, "docs/moved.md": content})
 
-    (file,) = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry()).files()
+    (file,) = connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry()).files()
 
     assert (file.path, file.previous_path, file.status) == ("docs/moved.md", "README.md", "renamed")
 
 
 def test_no_call_but_the_one_that_is_needed(server: Server, client: PullRequestClient) -> None:
-    client.head_sha()
+    client.newer_head()
     client.set_status("pending", "x")
     list(client.files())
 
@@ -158,12 +167,12 @@ def test_no_call_but_the_one_that_is_needed(server: Server, client: PullRequestC
 
 def test_the_head_is_read_again_each_time(server: Server) -> None:
     pull_request = server.open_pull_request({"a.txt": b"1"})
-    client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
-    before = client.head_sha()
+    client = connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry())
+    before = client.newer_head()
 
     newer = server.push({"a.txt": b"2"}, number=pull_request.number)
 
-    assert (before, client.head_sha()) == (pull_request.head_sha, newer)
+    assert (before, client.newer_head()) == (None, newer)
 
 
 def test_a_status_is_set_on_the_jobs_commit(server: Server, client: PullRequestClient) -> None:
@@ -183,7 +192,7 @@ def test_a_status_is_set_on_the_jobs_commit(server: Server, client: PullRequestC
 
 def test_the_archive_is_the_head(server: Server) -> None:
     pull_request = server.open_pull_request({"run.sh": File(b"#!/bin/sh\n", executable=True), "deep/er/ä.txt": b"x"})
-    client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
+    client = connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry())
 
     with client.open_archive() as stream:
         tree = read_archive(stream, io.BytesIO())
@@ -198,7 +207,7 @@ def test_the_archive_is_the_head(server: Server) -> None:
 
 def test_files_are_read_by_the_hundred_up_to_githubs_limit(server: Server) -> None:
     pull_request = server.open_pull_request({f"data/{number}.txt": b"x\n" for number in range(MAX_FILES + 20)})
-    client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
+    client = connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry())
 
     paths = {file.path for file in client.files()}
 
@@ -210,14 +219,13 @@ def test_files_are_read_by_the_hundred_up_to_githubs_limit(server: Server) -> No
 def test_a_page_that_is_exactly_full_is_not_the_last(server: Server) -> None:
     pull_request = server.open_pull_request({f"data/{number}.txt": b"x\n" for number in range(100)})
 
-    assert len(list(connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry()).files())) == 100
+    assert len(list(connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry()).files())) == 100
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Fault(status=401), GitHubRefused),
         (Fault(status=403), GitHubRefused),
         (Fault(status=404), GitHubRefused),
         (Fault(status=422, body={"message": "canary"}), GitHubRefused),
@@ -242,7 +250,7 @@ def test_refusals_are_final_at_once(
 
 
 @pytest.mark.parametrize(
-    ("call", "status"), [(PullRequestClient.head_sha, 500), (read_files, 503), (PullRequestClient.head_sha, 202)]
+    ("call", "status"), [(PullRequestClient.newer_head, 500), (read_files, 503), (PullRequestClient.newer_head, 202)]
 )
 def test_reads_are_tried_a_few_times(
     call: Callable[[PullRequestClient], object], status: int, server: Server, client: PullRequestClient
@@ -257,7 +265,7 @@ def test_reads_are_tried_a_few_times(
 def test_a_read_that_works_at_the_second_attempt_works(server: Server, client: PullRequestClient) -> None:
     server.fail(status=502, times=1)
 
-    assert client.head_sha() == server.pull_request.head_sha
+    assert client.newer_head() is None
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -279,7 +287,7 @@ def test_a_status_whose_answer_is_lost_is_not_sent_again(
     assert len(server.statuses()) == 1
 
 
-@pytest.mark.parametrize("call", [PullRequestClient.head_sha, read_files, read_archive_of])
+@pytest.mark.parametrize("call", [PullRequestClient.newer_head, read_files, read_archive_of])
 def test_a_cut_answer_is_githubs_failure(
     call: Callable[[PullRequestClient], object], server: Server, client: PullRequestClient
 ) -> None:
@@ -293,16 +301,16 @@ def test_a_slow_answer_is_not_waited_for(server: Server, client: PullRequestClie
     server.fail(delay=1.2)
     started = time.monotonic()
 
-    assert isinstance(failure_of(PullRequestClient.head_sha, client), GitHubUnavailable)
+    assert isinstance(failure_of(PullRequestClient.newer_head, client), GitHubUnavailable)
     assert time.monotonic() - started < ATTEMPTS * 1.2 + 4
 
 
 @pytest.mark.parametrize(
     ("call", "body"),
     [
-        (PullRequestClient.head_sha, {}),
-        (PullRequestClient.head_sha, {"head": "canary"}),
-        (PullRequestClient.head_sha, {"head": {"sha": 7}}),
+        (PullRequestClient.newer_head, {}),
+        (PullRequestClient.newer_head, {"head": "canary"}),
+        (PullRequestClient.newer_head, {"head": {"sha": 7}}),
         (PullRequestClient.changed_files, {}),
         (PullRequestClient.changed_files, {"changed_files": "canary"}),
         (read_files, {"message": "canary"}),
@@ -321,7 +329,7 @@ def test_answers_that_make_no_sense_are_githubs_failure(
     "location",
     ["http://elsewhere.invalid/repos/x/y", "https://127.0.0.1/repos/x", "ftp://127.0.0.1/", "", "nonsense", "//x"],
 )
-@pytest.mark.parametrize("call", [PullRequestClient.head_sha, read_archive_of])
+@pytest.mark.parametrize("call", [PullRequestClient.newer_head, read_archive_of])
 @pytest.mark.parametrize("status", [301, 302])
 def test_redirects_to_elsewhere_are_not_followed_with_the_credential(
     call: Callable[[PullRequestClient], object],
@@ -340,9 +348,11 @@ def test_no_connection_is_githubs_failure(server: Server) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    client = connect(job_of(server.pull_request), TOKEN, f"http://127.0.0.1:{port}", CountingTelemetry(), timeout=1)
+    client = connect(
+        job_of(server.pull_request), Held(TOKEN), f"http://127.0.0.1:{port}", CountingTelemetry(), timeout=1
+    )
 
-    for call in (PullRequestClient.head_sha, set_status):
+    for call in (PullRequestClient.newer_head, set_status):
         assert isinstance(failure_of(call, client), GitHubUnavailable)
 
 
@@ -463,25 +473,45 @@ def test_an_app_uses_a_token_of_the_jobs_installation(server: Server, private_ke
     job = job_of(server.pull_request, installation={"id": server.pull_request.installation_id})
     credential = json.dumps({"app_id": 12345, "private_key": private_key})
 
-    client = connect(job, credential, server.api_url, CountingTelemetry())
+    client = connect(job, Held(credential), server.api_url, CountingTelemetry())
 
-    assert client.head_sha() == server.pull_request.head_sha
+    assert client.newer_head() is None
     first, _ = server.requests()
     assert first.path.endswith("/access_tokens")
 
 
-def test_an_installation_that_github_does_not_know_is_refused(server: Server, private_key: str) -> None:
+def test_an_app_that_was_installed_again_since_is_found(server: Server, private_key: str) -> None:
     job = job_of(server.pull_request, installation={"id": 1})
+    app = Held(json.dumps({"app_id": 12345, "private_key": private_key}))
 
-    with pytest.raises(GitHubRefused, match="access_tokens: 404"):
-        connect(job, json.dumps({"app_id": 12345, "private_key": private_key}), server.api_url, CountingTelemetry())
+    assert connect(job, app, server.api_url, CountingTelemetry()).newer_head() is None
+
+
+def test_the_installation_is_looked_up_once_where_the_delivery_names_none(server: Server, private_key: str) -> None:
+    app, installations = Held(json.dumps({"app_id": 12345, "private_key": private_key})), Installations()
+
+    for _ in range(2):
+        job = job_of(server.pull_request)
+        assert connect(job, app, server.api_url, CountingTelemetry(), installations=installations).newer_head() is None
+
+    assert [one.path for one in server.requests() if one.path.endswith("/installation")] == [
+        f"/repos/{server.pull_request.full_name}/installation"
+    ]
+
+
+def test_an_app_that_is_not_installed_is_said(server: Server, private_key: str) -> None:
+    app = Held(json.dumps({"app_id": 12345, "private_key": private_key}))
+    server.fail(Fault(path="/installation$", status=404))
+
+    with pytest.raises(GitHubRefused, match="/installation: 404"):
+        connect(job_of(server.pull_request), app, server.api_url, CountingTelemetry())
 
 
 @pytest.mark.parametrize("credential", [TOKEN, f"  {TOKEN}\n", json.dumps({"token": TOKEN})])
 def test_forms_of_a_token(credential: str, server: Server) -> None:
-    client = connect(job_of(server.pull_request), credential, server.api_url + "/", CountingTelemetry())
+    client = connect(job_of(server.pull_request), Held(credential), server.api_url + "/", CountingTelemetry())
 
-    assert client.head_sha() == server.pull_request.head_sha
+    assert client.newer_head() is None
 
 
 @pytest.mark.parametrize(
@@ -503,21 +533,11 @@ def test_a_bad_credential_is_not_quoted(credential: str, server: Server) -> None
     job = job_of(server.pull_request, installation={"id": 1})
 
     with pytest.raises(CredentialInvalid) as caught:
-        connect(job, credential, server.api_url, CountingTelemetry())
+        connect(job, Held(credential), server.api_url, CountingTelemetry())
 
     assert "can" not in str(caught.value).replace("cannot", "")
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert not server.requests()
-
-
-def test_an_app_without_an_installation_is_said(server: Server, private_key: str) -> None:
-    with pytest.raises(CredentialInvalid, match="names no installation"):
-        connect(
-            job_of(server.pull_request),
-            json.dumps({"app_id": 1, "private_key": private_key}),
-            server.api_url,
-            CountingTelemetry(),
-        )
 
 
 class RealWork:
@@ -543,7 +563,7 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
     )
     job = job_of(pull_request)
 
-    result = synchronize.run(job, RealWork(connect(job, TOKEN, server.api_url, CountingTelemetry())))
+    result = synchronize.run(job, RealWork(connect(job, Held(TOKEN), server.api_url, CountingTelemetry())))
 
     assert result.conclusion == "failure"
     problems = {name: [item["path"] for item in found["items"]] for name, found in result.artifacts["problems"].items()}
@@ -554,7 +574,7 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
 
 def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
     job = job_of(server.pull_request, "build")
-    work = RealWork(connect(job, TOKEN, server.api_url, CountingTelemetry()))
+    work = RealWork(connect(job, Held(TOKEN), server.api_url, CountingTelemetry()))
 
     result = build.run(job, work)
 
@@ -565,8 +585,8 @@ def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
 
 def test_a_status_is_recognised_only_when_it_is_the_newest_and_the_same(server: Server) -> None:
     pull_request = server.open_pull_request({"a.txt": b"a"})
-    build_client = connect(job_of(pull_request, "build"), TOKEN, server.api_url, CountingTelemetry())
-    other_client = connect(job_of(pull_request), TOKEN, server.api_url, CountingTelemetry())
+    build_client = connect(job_of(pull_request, "build"), Held(TOKEN), server.api_url, CountingTelemetry())
+    other_client = connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry())
     long = "x" * 200
 
     assert not build_client.shows("pending", "a")
@@ -583,9 +603,9 @@ def test_a_status_is_recognised_only_when_it_is_the_newest_and_the_same(server: 
 
 def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: Server) -> None:
     telemetry = CountingTelemetry()
-    client = connect(job_of(server.pull_request), TOKEN, server.api_url, telemetry, timeout=1)
+    client = connect(job_of(server.pull_request), Held(TOKEN), server.api_url, telemetry, timeout=1)
 
-    client.head_sha()
+    client.newer_head()
     client.set_status("pending", "at work")
 
     assert telemetry.counted[Metric.GITHUB_CALL] == 2
@@ -594,9 +614,9 @@ def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: S
     assert len(left) == 2
     assert left[0] > left[1] > 0
 
-    server.fail(Fault(status=404))
+    server.fail(Fault(status=451))
     with pytest.raises(GitHubRefused):
-        client.head_sha()
+        client.newer_head()
     assert telemetry.counted[Metric.GITHUB_CALL] == 3
     assert (Metric.GITHUB_ERROR, 1, {"error": "GitHubRefused"}) in telemetry.values
 
@@ -604,7 +624,9 @@ def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: S
 @pytest.mark.parametrize("fault", [{"status": 500}, {"cut": True}])
 def test_an_archive_that_does_not_arrive_is_an_error_that_is_counted(server: Server, fault: dict[str, Any]) -> None:
     telemetry = CountingTelemetry()
-    client = connect(job_of(server.pull_request, "build"), TOKEN, server.api_url, telemetry, download_timeout=(1, 1))
+    client = connect(
+        job_of(server.pull_request, "build"), Held(TOKEN), server.api_url, telemetry, download_timeout=(1, 1)
+    )
     server.fail(path="_codeload", **fault)
     with pytest.raises(GitHubUnavailable), client.open_archive() as stream:
         list(iter(lambda: stream.read(65536), b""))

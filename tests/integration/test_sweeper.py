@@ -433,7 +433,7 @@ def test_an_app_sweeps_its_own_hook(stage: Stage, app_credential: str, monkeypat
     (guid,) = stage.fail_to_deliver(hook="app")
     stage.webhook.up()
     monkeypatch.setattr(stage.sweeper, "HOOKS", parse_hooks("app"))
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda: app_credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: app_credential)
     assert stage.sweep()["requested"] == 1
     assert [(one.guid, one.status_code) for one in stage.github.deliveries("app")] == [(guid, 202), (guid, 502)]
 
@@ -441,7 +441,7 @@ def test_an_app_sweeps_its_own_hook(stage: Stage, app_credential: str, monkeypat
 def test_an_app_sweeps_a_repositorys_hook(stage: Stage, app_credential: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.fail_to_deliver()
     stage.webhook.up()
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda: app_credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: app_credential)
     assert stage.sweep()["requested"] == 1
 
 
@@ -457,7 +457,7 @@ def test_a_credential_that_does_not_fit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(stage.sweeper, "HOOKS", parse_hooks(hook))
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda: credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: credential)
     stage.expect_failure()
     output = capsys.readouterr().out
     assert '"error":"CredentialInvalid"' in output

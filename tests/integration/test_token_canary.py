@@ -129,7 +129,7 @@ def test_the_token_is_nowhere_but_as_a_fingerprint(  # noqa: C901 - one way afte
     monkeypatch.setattr(processor, "heartbeats", stepfunctions)
     monkeypatch.setattr(processor, "registry", type("R", (), {"find": staticmethod(lambda name: action)}))
     for module in (processor, closing):
-        monkeypatch.setattr(module, "connect", lambda job, credential, url, telemetry: github)
+        monkeypatch.setattr(module, "connect", lambda job, credential, url, telemetry, **_: github)
     numbers = iter(range(1000))
 
     def event(**changes: Any) -> dict[str, Any]:

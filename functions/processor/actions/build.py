@@ -6,7 +6,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from processor import bundle
-from processor.archive import ArchiveRefused, pack, read_archive
+from processor.archive import ArchiveRefused, Limits, pack, read_archive
 from processor.diff import counted
 from processor.syntax import NotChecked, check, language, limit
 from processor.text import printable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TRIGGERS = {"pull_request": ("build",)}
 PENDING = "building the source bundle"
 
+LIMITS = Limits().by_name()
+"""What a refusal may be for; a stored refusal counts for as long as its limit is the same."""
+
 MAX_LISTED = 20
 """Problems that the outcome lists; the manifest has more of them."""
 
@@ -38,7 +41,11 @@ def run(job: Job, work: Work) -> Result:
         try:
             manifest = _make(job, work)
         except ArchiveRefused as refusal:
-            return Result(conclusion="failure", summary=f"the archive is refused: {refusal}")
+            return Result(
+                conclusion="failure",
+                summary=f"the archive is refused: {refusal}",
+                refused_by={refusal.limit: refusal.value},
+            )
     return _result(manifest, job, work)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from processor.work import Work
     from shared.job import Job
 
-TRIGGERS = {"pull_request": ("opened", "reopened", "synchronize")}
+TRIGGERS = {"pull_request": ("opened", "reopened", "synchronize", "edited.base")}
 PENDING = "reading the changes"
 
 

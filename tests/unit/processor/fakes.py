@@ -16,7 +16,7 @@ from processor.errors import WorkInProgress
 from shared.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from processor.diff import ChangedFile
 
@@ -43,7 +43,7 @@ def a_job(action: str = "synchronize") -> Job:
 
 @dataclass
 class FakeGitHub:
-    """A pull request. ``heads`` are the answers to ``head_sha``, the last one for ever."""
+    """A pull request. ``heads`` are the heads that are seen, the last one for ever."""
 
     changed: list[ChangedFile] = field(default_factory=list)
     total: int | None = None
@@ -54,8 +54,12 @@ class FakeGitHub:
     refuses_status: Exception | None = None
     breaks: Exception | None = None
 
-    def head_sha(self) -> str:
-        return self.heads.pop(0) if len(self.heads) > 1 else self.heads[0]
+    def newer_head(self) -> str | None:
+        head = self.heads.pop(0) if len(self.heads) > 1 else self.heads[0]
+        return None if head == SHA else head
+
+    def patiently(self, function: Callable[[], Any]) -> Any:
+        return function()
 
     def changed_files(self) -> int:
         return len(self.changed) if self.total is None else self.total

@@ -5,12 +5,14 @@ import hashlib
 import io
 import json
 import tarfile
+from functools import partial
 from typing import Any
 
 import pytest
 
 from processor import bundle
 from processor.actions import build
+from processor.archive import Limits, read_archive
 from processor.errors import DeadlineExceeded, GitHubUnavailable
 from tests.unit.processor.fakes import SHA, FakeGitHub, FakeWork, a_job, a_tar, an_archive, member
 
@@ -155,15 +157,26 @@ def test_metadata_of_the_worst_bundle_is_bounded() -> None:
     assert len(result.summary) < 1024
 
 
-@pytest.mark.parametrize("archive", [b"no archive", gzip.compress(b"no tar" * 1000, mtime=0)])
-def test_an_archive_that_is_refused_concludes_failure_and_stores_nothing(archive: bytes) -> None:
-    work = FakeWork(FakeGitHub(archive=archive))
+def test_an_archive_beyond_a_limit_concludes_failure_and_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "read_archive", partial(read_archive, limits=Limits(entries=2)))
+    work = FakeWork(FakeGitHub(archive=an_archive(FILES)))
 
     result = build.run(a_job("build"), work)
 
     assert result.conclusion == "failure"
-    assert result.summary == "the archive is refused: it is not a well-formed gzip-compressed tar archive"
+    assert result.summary == "the archive is refused: it has more than 2 entries"
+    assert result.refused_by == {"entries": 2}
+    assert set(result.refused_by) <= set(build.LIMITS)
     assert result.details_url is None
+    assert work.artifacts.objects == {}
+
+
+@pytest.mark.parametrize("archive", [b"no archive", gzip.compress(b"no tar" * 1000, mtime=0)])
+def test_another_body_in_place_of_the_archive_is_no_verdict(archive: bytes) -> None:
+    work = FakeWork(FakeGitHub(archive=archive))
+
+    with pytest.raises(GitHubUnavailable):
+        build.run(a_job("build"), work)
     assert work.artifacts.objects == {}
 
 

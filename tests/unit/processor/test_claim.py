@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from processor.claim import LEASE_SECONDS, WRITE_SECONDS, Attempt, Claim, Claims, record_key
 from processor.errors import GitHubRefused, GitHubUnavailable, WorkInProgress, WorkRecordUnavailable
 from processor.work import Result
+from shared.job import Job
 from tests.unit.processor.fakes import a_job
 
 JOB = a_job()
@@ -118,6 +119,76 @@ def test_a_key_is_of_repository_pull_request_sha_and_action() -> None:
     sha = JOB.pull_request.head.sha
     assert record_key(JOB) == f"work#octo-org/hello#7#{sha}#synchronize"
     assert record_key(a_job("build")) != record_key(JOB)
+
+
+def moved(base: str, **fields: Any) -> Job:
+    """The same work on another base."""
+    data = JOB.model_dump()
+    data["pull_request"]["base"] = {"ref": "next", "sha": base}
+    return Job.model_validate({**data, **fields})
+
+
+NEXT = moved("9" * 40, changes={"base": {"ref": {"from": "main"}}})
+
+
+def test_another_base_is_other_work_and_one_holder_at_a_time_writes(stage: Stage) -> None:
+    claim = stage.claims.take(JOB, A1)
+    with pytest.raises(WorkInProgress):
+        stage.claims.take(NEXT, B)
+    claim.decide(FINE, 12)
+    claim.end("reported", pending_shown=False)
+
+    again = stage.claims.take(NEXT, B)
+    assert (again.phase, again.result, again.is_taken_over) == ("working", None, True)
+    again.end("released", pending_shown=False)
+    # What was found for the first base is not lost by that.
+    kept = stage.claims.take(JOB, A2)
+    assert kept.phase == "decided"
+    assert kept.result is not None
+    assert kept.result.summary == "fine"
+
+
+def test_the_result_of_the_new_base_is_found_and_the_old_one_is_not(stage: Stage) -> None:
+    for job, summary in ((JOB, "old"), (NEXT, "new")):
+        claim = stage.claims.take(job, A1)
+        claim.decide(Result(conclusion="success", summary=summary), 12)
+        claim.end("reported", pending_shown=False)
+
+    found = stage.claims.take(moved("9" * 40), B)
+    assert found.result is not None
+    assert (found.phase, found.result.summary) == ("reported", "new")
+    assert stage.claims.take(JOB, B).result is None
+
+
+def of_yesterday(stage: Stage, summary: str = "fine") -> None:
+    """A record as an older version left it: it knows no base."""
+    claim = stage.claims.take(JOB, A1)
+    claim.decide(Result(conclusion="failure", summary=summary), 12)
+    claim.end("reported", pending_shown=False)
+    del stage.table.items[record_key(JOB)]["base_sha"]
+
+
+def test_a_record_of_yesterday_is_found_unless_the_base_was_changed(stage: Stage) -> None:
+    of_yesterday(stage)
+    assert stage.claims.take(JOB, B).phase == "reported"
+    assert stage.claims.take(NEXT, B).result is None
+
+
+def test_a_refusal_of_yesterday_is_decided_again(stage: Stage) -> None:
+    """It may have been for another body in place of the archive."""
+    of_yesterday(stage, "the archive is refused: it is not a well-formed gzip-compressed tar archive")
+    assert stage.claims.take(JOB, B).result is None
+
+
+def test_a_refusal_by_a_limit_counts_for_as_long_as_the_limit_is_the_same(stage: Stage) -> None:
+    claim = stage.claims.take(JOB, A1, {"entries": 5, "ratio": 1})
+    claim.decide(Result(conclusion="failure", summary="too large", refused_by={"entries": 5}), 12)
+    claim.end("reported", pending_shown=False)
+
+    assert stage.claims.take(JOB, B, {"entries": 5, "ratio": 2}).phase == "reported"
+    # Who only shows what there is asks for no limits.
+    assert stage.claims.take(JOB, B).phase == "reported"
+    assert stage.claims.take(JOB, B, {"entries": 6, "ratio": 1}).result is None
 
 
 def test_a_reported_result_is_handed_out_for_good(stage: Stage) -> None:

@@ -38,7 +38,7 @@ class AnAction:
 def carried_out(
     action: AnAction, work: FakeWork, claim: FakeClaim, confirm: Callable[[], None] = lambda: None
 ) -> StoredResult:
-    return carry_out(a_job(), work, action, claim, confirm=confirm, elapsed_ms=lambda: 12, sleep=lambda _: None)
+    return carry_out(a_job(), work, action, claim, confirm=confirm, elapsed_ms=lambda: 12)
 
 
 def test_the_work_is_shown_as_pending_then_with_its_result() -> None:
@@ -70,12 +70,6 @@ def test_who_is_not_waited_for_any_more_writes_nothing() -> None:
     with pytest.raises(TaskClosed):
         carried_out(action, work, claim, confirm)
     assert (action.runs, work.github.statuses, claim.said) == (0, [], ["released"])
-
-
-def test_a_head_that_github_shows_late_is_waited_for() -> None:
-    work, action = FakeWork(FakeGitHub(heads=["b" * 40, SHA])), AnAction()
-    assert carried_out(action, work, FakeClaim()).conclusion == "success"
-    assert work.github.states == ["pending", "success"]
 
 
 @pytest.mark.parametrize("name", registry.names())

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.docs import PAGE, metrics_page
+from local.docs import PAGE, answers_table, metrics_page
+from local.record import filled
 from shared.metrics import Metric
 from shared.telemetry import Telemetry
 from tests.conftest import ROOT
@@ -20,6 +21,11 @@ NEVER = {"delivery_id", "pull_request", "repository", "head_sha", "execution", "
 
 def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text() == metrics_page(), "run `make docs`"
+
+
+def test_what_answers_mean_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert filled(page, "answers", answers_table()) == page, "run `make docs`"
 
 
 def test_names_are_unique_and_dimensions_are_few() -> None:

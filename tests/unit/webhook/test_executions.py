@@ -30,10 +30,17 @@ class StepFunctions:
         request = {"stateMachineArn": MACHINE, "name": name, "input": job.to_json()}
         self.stub.add_response("start_execution", {"executionArn": arn(name), "startDate": at}, request)
 
-    def exists(self, name: str, job: Job, status: str) -> None:
+    def exists(self, name: str, job: Job, status: str, output: str | None = None) -> None:
         request = {"stateMachineArn": MACHINE, "name": name, "input": job.to_json()}
         self.stub.add_client_error("start_execution", "ExecutionAlreadyExists", expected_params=request)
-        answer = {"executionArn": arn(name), "stateMachineArn": MACHINE, "status": status, "startDate": NOW}
+        answer: dict[str, Any] = {
+            "executionArn": arn(name),
+            "stateMachineArn": MACHINE,
+            "status": status,
+            "startDate": NOW,
+        }
+        if output is not None:
+            answer["output"] = output
         self.stub.add_response("describe_execution", answer, {"executionArn": arn(name)})
 
 
@@ -118,3 +125,19 @@ def test_the_longest_name_is_legal(stepfunctions: StepFunctions, executions: Exe
         stepfunctions.exists("d" * 64 if attempt == 1 else f"{'d' * 64}-{attempt}", longest, "FAILED")
     stepfunctions.started(f"{'d' * 64}-{ATTEMPT_LIMIT}", longest)
     assert len(executions.start(longest).name) <= 80
+
+
+def test_a_commit_that_was_taken_for_superseded_can_be_delivered_again(
+    stepfunctions: StepFunctions, executions: Executions, job: Job
+) -> None:
+    stepfunctions.exists(job.delivery_id, job, "SUCCEEDED", '{"conclusion":"cancelled"}')
+    stepfunctions.started(f"{job.delivery_id}-2", job)
+    assert executions.start(job).result == "restarted"
+
+
+@pytest.mark.parametrize("output", [None, "", "no json", "[]", '{"conclusion":"failure"}'])
+def test_any_other_success_is_a_duplicate(
+    stepfunctions: StepFunctions, executions: Executions, job: Job, output: str | None
+) -> None:
+    stepfunctions.exists(job.delivery_id, job, "SUCCEEDED", output)
+    assert executions.start(job).result == "duplicate"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.job import JOB_MAX_BYTES, Job
 from tests.support import BASE_SHA, DELIVERY_ID, SHA
 from webhook.delivery import Rejected
-from webhook.projection import TEXT_MAX_BYTES, cut, decode, payload_action, project
+from webhook.projection import TEXT_MAX_BYTES, cut, decode, payload_actions, project
 
 
 def payload(**changes: Any) -> dict[str, Any]:
@@ -47,6 +47,40 @@ def test_keeps_the_fields_in_use_and_no_other() -> None:
         "installation": {"id": 42},
         "sender": {"login": "octocat"},
     }
+
+
+def test_keeps_what_tells_a_lag_from_a_newer_push() -> None:
+    data = payload(before="d" * 40, changes={"base": {"ref": {"from": "main"}, "sha": {"from": BASE_SHA}}})
+    data["pull_request"]["updated_at"] = "2026-11-01T12:00:00Z"
+    job = json.loads(project(data, action="synchronize", delivery_id=DELIVERY_ID).to_json())
+    assert job["before"] == "d" * 40
+    assert job["pull_request"]["updated_at"] == "2026-11-01T12:00:00Z"
+    assert job["changes"] == {"base": {"ref": {"from": "main"}, "sha": {"from": BASE_SHA}}}
+    # As the state machine hands it on, and back again.
+    assert Job.model_validate(job).to_json() == json.dumps(job, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 1, "", "text", [], {}, {"base": 1}, {"base": {"ref": None}}, {"title": {"from": "x"}}]
+)
+def test_what_only_helps_costs_no_delivery(odd: Any) -> None:
+    data = payload(before=odd, changes=odd)
+    data["pull_request"]["updated_at"] = odd
+    job = project(data, action="synchronize", delivery_id=DELIVERY_ID)
+    assert (job.before, job.pull_request.updated_at) == (None, None)
+    assert job.changes is None or job.changes.base is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"base": {"ref": {"from": "main"}}}, ("edited.base", "edited")),
+        ({"title": {"from": "x"}}, ("edited",)),
+        (None, ("edited",)),
+    ],
+)
+def test_an_edit_of_the_base_has_a_word_of_its_own(changes: Any, words: tuple[str, ...]) -> None:
+    assert payload_actions({"action": "edited", "changes": changes}) == words
 
 
 def test_a_repository_webhook_has_no_installation() -> None:
@@ -113,7 +147,7 @@ def test_no_object_is_rejected(body: bytes) -> None:
 
 def test_the_action_is_needed() -> None:
     with pytest.raises(Rejected) as rejected:
-        payload_action({"action": 1})
+        payload_actions({"action": 1})
     assert (rejected.value.status, rejected.value.field) == (400, "action")
 
 
