@@ -104,10 +104,10 @@ def event_file(action: str) -> Path:
     return file
 
 
-def deliver(stack: StackInfo, action: str, pull_request: PullRequest) -> Flow:
-    """Signs and sends the sample delivery of an action for a pull request, as GitHub would."""
+def deliver(stack: StackInfo, action: str, pull_request: PullRequest, *, body: bytes | None = None) -> Flow:
+    """Signs and sends the sample delivery of an action for a pull request, or another body, as GitHub would."""
     delivery_id = str(uuid.uuid4())
-    body = deliveries.render(event_file(action), pull_request)
+    body = body or deliveries.render(event_file(action), pull_request)
     status, answer, ack_ms = deliveries.deliver(stack.webhook_url, stack.webhook_secret, body, delivery_id)
     return Flow(delivery_id, action, status, answer, ack_ms)
 

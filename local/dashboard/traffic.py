@@ -79,6 +79,7 @@ class Traffic:
             ("replay dead work", self._replay),
             ("abort an execution in the middle of its work", self._abort),
             ("let GitHub be away for one attempt", self._retry),
+            ("let GitHub lag behind its webhook, and redirect", self._lag),
             ("let the sweeper find a delivery that was missed", self._sweep),
             ("put a message that cannot be read into a queue", self._poison),
         )
@@ -152,6 +153,15 @@ class Traffic:
         pull_request = self._open()
         with self._fault(pull_request, status=502, times=READS_OF_AN_ATTEMPT):
             self._follow(self._deliver("synchronize", pull_request))
+
+    def _lag(self) -> None:
+        pull_request = self._open()
+        with self._fault(pull_request, status=404, times=1):
+            self._follow(self._deliver("synchronize", pull_request))
+        moved = self._open()
+        files = f"{self._info.github_url}/repos/{moved.full_name}/pulls/{moved.number}/files?page=1&per_page=100"
+        with self._fault(moved, status=301, headers={"location": files}, times=1):
+            self._follow(self._deliver("synchronize", moved))
 
     def _dead(self) -> None:
         pull_requests = [self._open(), self._open()]

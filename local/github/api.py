@@ -173,7 +173,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
             if text.count(b"\n") > DIFF_MAX_LINES:
                 raise ApiError(406, f"Sorry, the diff exceeded the maximum number of lines ({DIFF_MAX_LINES})")
             return Response(text, content_type="application/vnd.github.v3.diff; charset=utf-8")
-        updated_at = timestamp(repository.commit(pull.head_sha).time)
+        updated_at = timestamp(repository.changed_at(number))
         commits = repository.commit_count(pull.base_sha, pull.head_sha)
         return answer(bodies.pull_request(pull, files, commits, updated_at))
 

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -81,6 +82,8 @@ class GitRepository:
         directory.mkdir(parents=True, exist_ok=True)
         # Replaced, never changed, so that readers need no lock.
         self._records: Mapping[int, _Record] = {}
+        self._served_since = time.time()
+        self._pushed_at: dict[int, float] = {}
         if self._records_file.exists():
             self._records = self._load()
         else:
@@ -117,6 +120,10 @@ class GitRepository:
             self._save({**self._records, number: record})
             return self.pull_requests()[number]
 
+    def changed_at(self, number: int) -> float:
+        """When a pull request was changed last, in seconds since the epoch: of an earlier event it knows."""
+        return self._pushed_at.get(number, self._served_since)
+
     def push(self, number: int, files: Mapping[str, FileContent] | None = None) -> str:
         """Add a commit to a pull request's branch; without files, a line of the changelog.
 
@@ -131,6 +138,7 @@ class GitRepository:
             repo = self._open()
             if files is None:
                 files = sample.pushed_files(self.read(pull_request.head_sha, "CHANGELOG.md"))
+            self._pushed_at[number] = time.time()
             return self._commit(
                 repo,
                 pull_request.head_ref,
@@ -226,18 +234,18 @@ class GitRepository:
         message: str,
     ) -> str:
         index = pygit2.Index()
-        time = sample.FIRST_COMMIT_TIME
+        committed_at = sample.FIRST_COMMIT_TIME
         if parent is not None:
             previous = repo[parent].peel(pygit2.Commit)
             index.read_tree(previous.tree)
-            time = previous.commit_time + COMMIT_INTERVAL
+            committed_at = previous.commit_time + COMMIT_INTERVAL
         for path, content in files.items():
             if content is None:
                 index.remove(path)
             else:
                 blob = repo.create_blob(content.data if isinstance(content, File) else content)
                 index.add(pygit2.IndexEntry(path, blob, _mode(index, path, content)))
-        who = pygit2.Signature(sample.AUTHOR, sample.AUTHOR_EMAIL, time, 0)
+        who = pygit2.Signature(sample.AUTHOR, sample.AUTHOR_EMAIL, committed_at, 0)
         parents = [] if parent is None else [pygit2.Oid(hex=parent)]
         sha = repo.create_commit(None, who, who, message + "\n", index.write_tree(repo), parents)
         repo.references.create(f"refs/heads/{branch}", sha, force=True)
