@@ -137,9 +137,9 @@ def verdict_of(call: str, status: int, headers: Mapping[str, str], message: str 
     """
     names = {name.lower(): value for name, value in headers.items()}
     exhausted = "retry-after" in names or names.get("x-ratelimit-remaining") == "0"
-    if status < 300:
-        return Verdict.OUTAGE
-    return next(rule.verdict for rule in RULES if rule.matches(call, status, message, exhausted=exhausted))
+    matching = (rule.verdict for rule in RULES if rule.matches(call, status, message, exhausted=exhausted))
+    # No status that HTTP knows, or none at all: whoever answered was not GitHub.
+    return next(matching, Verdict.OUTAGE)
 
 
 def error_of(call: str, status: int, headers: Mapping[str, str], *, age_seconds: float, message: str = "") -> WorkError:

@@ -14,7 +14,7 @@ from processor.claim import Attempt, Claims
 from processor.credential import Credential
 from processor.errors import GitHubRefused, WorkError
 from processor.github import PullRequestClient, connect
-from processor.github_access import Installations
+from processor.github_access import Installations, Patience
 from processor.reporting import show, show_result
 from shared.aws import client
 from shared.dead_work import DeadWork, read
@@ -69,7 +69,14 @@ def close(record: SQSRecord) -> None:
         raise PoisonMessage("no event of an execution that ended without success")
     try:
         github = connect(
-            dead.job, credential, GITHUB_API_URL, telemetry, age=lambda: age_of(dead), installations=installations
+            dead.job,
+            credential,
+            GITHUB_API_URL,
+            telemetry,
+            age=lambda: age_of(dead),
+            installations=installations,
+            # Its queue waits: the message comes again in two minutes.
+            patience=Patience(telemetry, pauses=()),
         )
         is_closed = close_status(dead, dead.execution, claims, github)
     except GitHubRefused as refusal:

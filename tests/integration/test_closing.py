@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.github import LocalGitHub
+from local.github import Fault, LocalGitHub
 from processor.claim import WRITE_SECONDS, Attempt, Claim, Claims
 from processor.errors import GitHubUnavailable
 from processor.work import Result
@@ -208,4 +208,38 @@ def test_what_is_no_end_without_success_is_put_aside(
     body: object = {"SUCCEEDED": status_event(data, "SUCCEEDED"), "dead letter": task_event(data)}.get(poison, poison)
     assert consumed(closing, body) == []
     assert len(account.quarantined()) == 1
+    assert shown(github) == []
+
+
+@pytest.mark.parametrize("fault", [{"status": 404}, {"status": 422, "body": {"message": "No commit found for SHA: x"}}])
+def test_a_commit_that_github_does_not_know_yet_is_closed_later(
+    closing: ModuleType,
+    github: LocalGitHub,
+    job: Job,
+    claims: Claims,
+    fault: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    working(claims, job)
+    event = status_event(json.loads(job.to_json()), "FAILED")
+    started_at = event["detail"]["startDate"] / 1000
+
+    github.fail(Fault(method="POST", **fault))
+    monkeypatch.setattr(closing, "clock", lambda: started_at + 60)
+    assert consumed(closing, event) == ["message-0"]
+    github.clear_faults()
+    assert consumed(closing, event) == []
+    assert [state for state, _ in shown(github)] == ["error"]
+
+
+def test_a_commit_that_is_gone_is_put_aside_when_its_event_is_old(
+    closing: ModuleType, github: LocalGitHub, job: Job, claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working(claims, job)
+    event = status_event(json.loads(job.to_json()), "FAILED")
+    github.fail(Fault(method="POST", status=404))
+    monkeypatch.setattr(closing, "clock", lambda: event["detail"]["startDate"] / 1000 + 3600)
+
+    # Done with: the message is in quarantine.
+    assert consumed(closing, event) == []
     assert shown(github) == []
