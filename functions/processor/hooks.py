@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 APP = "app"
 """The name of a GitHub App's hook, of which there is only one."""
 
+ORGANISATION = "orgs/"
+"""How the name of an organisation's hook begins. No account is called so: GitHub's own pages are below that path."""
+
+_ORGANISATION_NAME = r"orgs/[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})"
+
 SECONDS_BETWEEN_WRITES = 1.0
 """GitHub asks for a pause of one second between writes: docs.github.com, "Best practices for using the REST API"."""
 
@@ -57,41 +62,48 @@ class Hook:
     """A webhook.
 
     Args:
-        name: ``owner/repo:hook_id`` of a repository's webhook, or ``app``.
+        name: ``owner/repo:hook_id`` of a repository's webhook, ``orgs/org:hook_id`` of an organisation's, or ``app``.
     """
 
     name: str
 
     @property
-    def repository(self) -> str | None:
-        """``owner/repo``, or None for an App's hook."""
-        return None if self.name == APP else self.name.rpartition(":")[0]
+    def owner_path(self) -> str | None:
+        """Whose it is, below the API's root: ``/repos/{owner}/{repo}`` or ``/orgs/{org}``; None for an App's hook."""
+        if self.name == APP:
+            return None
+        owner = self.name.rpartition(":")[0]
+        return f"/{owner}" if owner.startswith(ORGANISATION) else f"/repos/{owner}"
 
     @property
     def path(self) -> str:
         """Where its deliveries are, below the API's root."""
-        if self.name == APP:
+        if self.owner_path is None:
             return "/app/hook/deliveries"
-        repository, _, number = self.name.rpartition(":")
-        return f"/repos/{repository}/hooks/{number}/deliveries"
+        return f"{self.owner_path}/hooks/{self.name.rpartition(':')[2]}/deliveries"
 
     @property
     def template(self) -> str:
         """``path`` as GitHub's documentation writes it, for messages."""
-        return self.path if self.name == APP else "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries"
+        if self.owner_path is None:
+            return self.path
+        owner = "/orgs/{org}" if self.owner_path.startswith(f"/{ORGANISATION}") else "/repos/{owner}/{repo}"
+        return f"{owner}/hooks/{{hook_id}}/deliveries"
 
 
 def parse_hooks(text: str) -> tuple[Hook, ...]:
     """The hooks of a comma-separated list, each once.
 
     Raises:
-        ValueError: an entry is neither ``owner/repo:hook_id`` nor ``app``; the message tells which by its number only.
+        ValueError: an entry is none of ``owner/repo:hook_id``, ``orgs/org:hook_id`` and ``app``; the message tells
+            which by its number only.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for number, name in enumerate(names, start=1):
-        repository, _, hook_id = name.rpartition(":")
-        if name != APP and not (re.fullmatch(FULL_NAME_PATTERN, repository) and re.fullmatch("[1-9][0-9]*", hook_id)):
-            raise ValueError(f"entry {number} is neither owner/repo:hook_id nor {APP}")
+        owner, _, hook_id = name.rpartition(":")
+        pattern = _ORGANISATION_NAME if owner.startswith(ORGANISATION) else FULL_NAME_PATTERN
+        if name != APP and not (re.fullmatch(pattern, owner) and re.fullmatch("[1-9][0-9]*", hook_id)):
+            raise ValueError(f"entry {number} is none of owner/repo:hook_id, orgs/org:hook_id and {APP}")
     if not names:
         raise ValueError("there is no entry")
     return tuple(Hook(name) for name in names)
@@ -130,6 +142,8 @@ class Page:
 
     entries: tuple[Entry, ...]
     next: str | None
+    odd: int = 0
+    """Entries that are left out: they lack what tells which event they are about, or when they were delivered."""
 
 
 class HookDeliveries:
@@ -171,7 +185,9 @@ class HookDeliveries:
                 if cursor and error.status in _CURSOR_REFUSED:
                     raise CursorLost(f"{call}: {error.status}") from None
                 raise
-            return Page(tuple(_entry(one) for one in _list(body)), _next_cursor(headers.get("link", "")))
+            entries = [_entry(one) for one in _list(body)]
+            known = tuple(entry for entry in entries if entry is not None)
+            return Page(known, _next_cursor(headers.get("link", "")), odd=len(entries) - len(known))
 
     def _redeliver(self, entry: Entry) -> None:
         with self._calls.call(f"POST {self._hook.template}/{{delivery_id}}/attempts"):
@@ -191,8 +207,8 @@ def connect(
 
     Args:
         hook: the hook.
-        credential: reads a token that may write the repository's webhooks; or a GitHub App's id and key, which signs in
-            as itself for its own hook, and with a token of its installation for a repository's.
+        credential: reads a token that may write the webhooks of the repository or organisation; or a GitHub App's id
+            and key, which signs in as itself for its own hook, and with a token of its installation for any other.
         api_url: GitHub's API.
         telemetry: counts the calls.
         timeout: seconds to wait for a connection, or for bytes of an answer.
@@ -208,9 +224,9 @@ def connect(
 
     def signed_in(fresh: bool) -> Github:  # noqa: FBT001 - its one parameter
         auth = authentication(credential.read(fresh=fresh))
-        if isinstance(auth, Auth.AppAuth) and hook.repository is not None:
-            return sign_in_for(f"/repos/{hook.repository}", auth, Installations(), None, api_url, calls, **options)
-        if hook.repository is None and not isinstance(auth, Auth.AppAuth):
+        if isinstance(auth, Auth.AppAuth) and hook.owner_path is not None:
+            return sign_in_for(hook.owner_path, auth, Installations(), None, api_url, calls, **options)
+        if hook.owner_path is None and not isinstance(auth, Auth.AppAuth):
             raise CredentialInvalid(
                 "an App's hook needs the App's id and private key; the GitHub credential is a token"
             )
@@ -219,22 +235,25 @@ def connect(
     return HookDeliveries(hook, Access(signed_in), calls)
 
 
-def _entry(body: Any) -> Entry:
-    """An entry of GitHub's list. What is not as described raises TypeError, ValueError or LookupError."""
-    guid = body["guid"]
-    if not isinstance(guid, str) or not re.fullmatch(DELIVERY_ID_PATTERN, guid):
-        raise ValueError
-    delivered_at = datetime.fromisoformat(body["delivered_at"])
-    if delivered_at.tzinfo is None:
-        delivered_at = delivered_at.replace(tzinfo=UTC)
-    return Entry(
-        id=_integer(body["id"]),
-        guid=guid,
-        delivered_at=int(delivered_at.timestamp()),
-        redelivery=body.get("redelivery") is True,
-        # Described as always there; a delivery that was throttled has nothing to tell of.
-        status_code=_integer(body.get("status_code") or 0),
-    )
+def _entry(body: Any) -> Entry | None:
+    """An entry of GitHub's list; None for one that is not as described: it is no reason to leave out the others."""
+    try:
+        guid = body["guid"]
+        if not re.fullmatch(DELIVERY_ID_PATTERN, guid):
+            return None
+        delivered_at = datetime.fromisoformat(body["delivered_at"])
+        if delivered_at.tzinfo is None:
+            delivered_at = delivered_at.replace(tzinfo=UTC)
+        return Entry(
+            id=_integer(body["id"]),
+            guid=guid,
+            delivered_at=int(delivered_at.timestamp()),
+            redelivery=body.get("redelivery") is True,
+            # Described as always there; a delivery that was throttled has nothing to tell of.
+            status_code=_integer(body.get("status_code") or 0),
+        )
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+        return None
 
 
 def _list(body: Any) -> list[Any]:

@@ -239,6 +239,8 @@ class Sweep:
                 cursor, cursors = None, [None]
                 continue
             pages.append(page)
+            if page.odd:
+                self.telemetry.log.warning("deliveries left out", hook=self.hook, count=page.odd)
             seen = sum(1 for entry in page.entries if entry.delivered_at >= since)
             self.telemetry.count(Metric.SWEEP_DELIVERIES_SEEN, seen)
             self.tally.seen += seen

@@ -16,7 +16,7 @@ from local.deliveries import HOOK_ID
 from local.github import sample
 from local.github.bodies import Body, hook_delivery, hook_delivery_item, timestamp
 from local.github.control import control
-from local.github.hooks import APP_ID, HookNotSetError, UnknownDeliveryError
+from local.github.hooks import APP_ID, ORGANISATION_HOOK_ID, HookNotSetError, UnknownDeliveryError
 from local.github.paging import InvalidCursorError, cursor_page_of, page_of
 from local.github.repository import UnknownRefError
 from local.github.state import Request, State, TooManyStatusesError
@@ -45,6 +45,7 @@ _NO_TOKEN = {"api.meta", "api.codeload"}
 _APP_TOKEN = {
     "api.access_token",
     "api.get_installation",
+    "api.get_organisation_installation",
     "api.list_app_deliveries",
     "api.get_app_delivery",
     "api.redeliver_app_delivery",
@@ -52,6 +53,7 @@ _APP_TOKEN = {
 PERMISSIONS = {
     "contents": "read",
     "metadata": "read",
+    "organization_hooks": "write",
     "pull_requests": "read",
     "repository_hooks": "write",
     "statuses": "write",
@@ -274,12 +276,19 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
     def get_installation() -> Response:
         return answer(bodies.installation(full_name, APP_ID, PERMISSIONS))
 
+    @api.get("/orgs/<org>/installation")
+    def get_organisation_installation(org: str) -> Response:
+        if org != full_name.partition("/")[0]:
+            raise ApiError(404, "Not Found")
+        return answer(bodies.installation(full_name, APP_ID, PERMISSIONS))
+
     _add_deliveries(api, state, bodies)
     return api
 
 
 def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: C901 - as above
-    """The deliveries of the repository's hook, and of the App's."""
+    """The deliveries of the repository's hook, of its organisation's, and of the App's."""
+    owner = state.repository.full_name.partition("/")[0]
 
     def list_of(name: HookName, url: str) -> Response:
         deliveries = state.hooks.list(name)
@@ -311,6 +320,10 @@ def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # no
         if hook_id != HOOK_ID:
             raise ApiError(404, "Not Found")
 
+    def check_organisation(org: str, hook_id: int) -> None:
+        if (org, hook_id) != (owner, ORGANISATION_HOOK_ID):
+            raise ApiError(404, "Not Found")
+
     @api.get("/repos/<owner>/<repo>/hooks/<int:hook_id>/deliveries")
     def list_deliveries(hook_id: int) -> Response:
         check(hook_id)
@@ -325,6 +338,22 @@ def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # no
     def redeliver(hook_id: int, number: int) -> Response:
         check(hook_id)
         return again("repository", number)
+
+    # As for a repository: docs.github.com/rest/orgs/webhooks.
+    @api.get("/orgs/<org>/hooks/<int:hook_id>/deliveries")
+    def list_organisation_deliveries(org: str, hook_id: int) -> Response:
+        check_organisation(org, hook_id)
+        return list_of("organisation", bodies.api + request.path)
+
+    @api.get("/orgs/<org>/hooks/<int:hook_id>/deliveries/<int:number>")
+    def get_organisation_delivery(org: str, hook_id: int, number: int) -> Response:
+        check_organisation(org, hook_id)
+        return one_of("organisation", number)
+
+    @api.post("/orgs/<org>/hooks/<int:hook_id>/deliveries/<int:number>/attempts")
+    def redeliver_organisation(org: str, hook_id: int, number: int) -> Response:
+        check_organisation(org, hook_id)
+        return again("organisation", number)
 
     @api.get("/app/hook/deliveries")
     def list_app_deliveries() -> Response:

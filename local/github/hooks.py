@@ -14,11 +14,13 @@ import urllib3
 from local import deliveries
 from local.github import sample
 
-HookName = Literal["repository", "app"]
-HOOK_NAMES: tuple[HookName, ...] = ("repository", "app")
+HookName = Literal["repository", "organisation", "app"]
+HOOK_NAMES: tuple[HookName, ...] = ("repository", "organisation", "app")
 
 APP_ID = 1042117
 APP_HOOK_ID = 471884200
+ORGANISATION_HOOK_ID = 471884300
+ORGANISATION_ID = 79124300
 KEPT_SECONDS = 3 * 24 * 60 * 60
 """GitHub shows and redelivers deliveries for three days: docs.github.com, "Viewing webhook deliveries"."""
 RESPONSE_MAX_BYTES = 64 * 1024
@@ -71,7 +73,7 @@ class HookNotSetError(LookupError):
 
 
 class Hooks:
-    """The repository's hook and the App's, and their deliveries. Shared by the server's threads."""
+    """The hooks of repository, organisation and App, and their deliveries. Shared by the server's threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -192,6 +194,12 @@ def _headers(name: HookName, event: str, guid: str, signature: str) -> dict[str,
             "X-GitHub-Hook-ID": str(APP_HOOK_ID),
             "X-GitHub-Hook-Installation-Target-ID": str(APP_ID),
             "X-GitHub-Hook-Installation-Target-Type": "integration",
+        }
+    if name == "organisation":
+        headers |= {
+            "X-GitHub-Hook-ID": str(ORGANISATION_HOOK_ID),
+            "X-GitHub-Hook-Installation-Target-ID": str(ORGANISATION_ID),
+            "X-GitHub-Hook-Installation-Target-Type": "organization",
         }
     return headers
 

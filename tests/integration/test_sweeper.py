@@ -15,10 +15,13 @@ import boto3
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local.deliveries import HOOK_ID, sign
 from local.github import Fault, LocalGitHub
 from local.github import hooks as local_hooks
+from local.github.bodies import hook_delivery_item
 from processor import hooks
 from processor.hooks import Entry, HookDeliveries, parse_hooks
 from processor.sweep import MAX_ATTEMPTS, PAUSES_SECONDS, Bounds, Progress, Record
@@ -550,3 +553,76 @@ class TestLedger:
         # GitHub gives an event the same GUID at every hook.
         ledgers[0].claim(self.ENTRY, Record(), self.NOW)
         assert TableLedger("other", "idempotency", stage.sweeper.dynamodb).record("g") == Record()
+
+
+ODD: list[Any] = [
+    None,
+    "text",
+    7,
+    [],
+    {},
+    {"id": 1, "guid": None, "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
+    {"id": 1, "guid": 5, "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
+    {"id": 1, "guid": "a b", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
+    {"id": 1, "guid": "a", "delivered_at": None, "status_code": 500},
+    {"id": 1, "guid": "a", "delivered_at": "yesterday", "status_code": 500},
+    {"id": 1, "guid": "a", "status_code": 500},
+    {"id": None, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
+    {"id": 1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": "500"},
+]
+
+
+def test_one_odd_entry_loses_nothing_but_itself(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    (guid,) = stage.fail_to_deliver()
+    stage.webhook.up()
+    good = hook_delivery_item(stage.github._state.hooks.list("repository")[0])
+    answer: Any = [*ODD[:6], good, *ODD[6:]]
+    stage.github.fail(Fault(method="GET", path="/deliveries$", status=200, body=answer, times=1))
+
+    assert stage.sweep()["requested"] == 1
+
+    stage.github.deliveries()
+    assert [taken for taken, _ in stage.webhook.taken] == [guid]
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "deliveries left out" in line]
+    assert json.loads(told)["count"] == len(ODD)
+
+
+@given(odd=st.lists(st.sampled_from(ODD) | st.dictionaries(st.text(), st.integers() | st.none()), max_size=5))
+def test_whatever_else_is_in_a_list_good_entries_come_out(odd: list[Any]) -> None:
+    good = {"id": 1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500, "redelivery": False}
+    entries = [hooks._entry(one) for one in [*odd, good, *odd]]
+    assert [entry.guid for entry in entries if entry is not None] == ["a"]
+
+
+def test_an_organisations_hook_is_swept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    organisation = hooks.parse_hooks(f"orgs/octo-org:{local_hooks.ORGANISATION_HOOK_ID}")
+    monkeypatch.setattr(stage.sweeper, "HOOKS", organisation)
+    stage.github.set_hook(stage.webhook.url, SECRET, hook="organisation")
+    (guid,) = stage.fail_to_deliver(hook="organisation")
+    stage.webhook.up()
+
+    assert stage.sweep()["requested"] == 1
+    stage.github.deliveries("organisation")
+    assert [taken for taken, _ in stage.webhook.taken] == [guid]
+
+
+def test_an_app_sweeps_an_organisations_hook(
+    stage: Stage, app_credential: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organisation = hooks.parse_hooks(f"orgs/octo-org:{local_hooks.ORGANISATION_HOOK_ID}")
+    monkeypatch.setattr(stage.sweeper, "HOOKS", organisation)
+    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: app_credential)
+    stage.github.set_hook(stage.webhook.url, SECRET, hook="organisation")
+    stage.fail_to_deliver(hook="organisation")
+    stage.webhook.up()
+
+    assert stage.sweep()["requested"] == 1
+    assert any(one.path == "/orgs/octo-org/installation" for one in stage.github.requests())
+
+
+@pytest.mark.parametrize(
+    "text", ["orgs/:1", "orgs/-a:1", "orgs/a.b:1", "orgs/octo-org", "orgs/octo-org:0", "orgs/a/b:1"]
+)
+def test_an_organisations_hook_is_named_right_or_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="entry 1 is none of"):
+        hooks.parse_hooks(text)

@@ -533,8 +533,9 @@ def test_the_judgement(record: Record) -> None:
 
 def test_hooks_are_named_in_a_list() -> None:
     first, second = parse_hooks(" octo-org/hello.py:12 ,app, app,")
-    assert (first.path, first.repository) == ("/repos/octo-org/hello.py/hooks/12/deliveries", "octo-org/hello.py")
-    assert (second, second.path, second.repository) == (Hook("app"), "/app/hook/deliveries", None)
+    assert first.path == "/repos/octo-org/hello.py/hooks/12/deliveries"
+    assert first.owner_path == "/repos/octo-org/hello.py"
+    assert (second, second.path, second.owner_path) == (Hook("app"), "/app/hook/deliveries", None)
 
 
 @pytest.mark.parametrize(
