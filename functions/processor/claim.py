@@ -30,6 +30,7 @@ from processor.errors import GitHubUnavailable, WorkInProgress, WorkRecordUnavai
 from processor.work import Result
 from shared.aws import CONDITION_FAILED, error_code
 from shared.idempotency import EXPIRES_AFTER_SECONDS
+from shared.work_key import work_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,12 +145,6 @@ class Record:
 _REFUSED_BEFORE = "the archive is refused: "
 
 
-def record_key(job: Job) -> str:
-    """The record's key. The base is beside it, in the record: one holder at a time writes what is shown on a commit,
-    whichever base it is about. Repository, number, SHA and action are validated by the job, and none holds a ``#``."""
-    return f"work#{job.repository.full_name}#{job.pull_request.number}#{job.pull_request.head.sha}#{job.action}"
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -172,7 +167,7 @@ class Claims:
 
     def find(self, job: Job) -> Record | None:
         """The record of the job's work."""
-        key = {"id": {"S": record_key(job)}}
+        key = {"id": {"S": work_key(job)}}
         try:
             answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
@@ -263,7 +258,7 @@ class Claims:
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
-                Key={"id": {"S": record_key(job)}},
+                Key={"id": {"S": work_key(job)}},
                 UpdateExpression=expression,
                 ConditionExpression=condition,
                 ExpressionAttributeValues=values,

@@ -17,9 +17,10 @@ from processor.github import PullRequestClient, connect
 from processor.github_access import Installations, Patience
 from processor.reporting import show, show_result
 from shared.aws import client
-from shared.dead_work import DeadWork, read
+from shared.dead_work import DeadWork, PoisonMessage, read
+from shared.ended import EndedExecutions
 from shared.metrics import Metric
-from shared.queue import PoisonMessage, QueueConsumer
+from shared.queue import QueueConsumer
 from shared.settings import Settings
 from shared.telemetry import Telemetry
 
@@ -39,6 +40,7 @@ settings.check()
 
 telemetry = Telemetry("closing")
 claims = Claims(_table, client("dynamodb"))
+ended = EndedExecutions(_table, client("dynamodb"), time.time)
 credential = Credential(_credential_name, client("secretsmanager"))
 installations = Installations()
 clock = time.time
@@ -61,12 +63,14 @@ def close(record: SQSRecord) -> None:
 
     Raises:
         PoisonMessage: the message is no event of an execution without success, or GitHub refuses the status for good.
-        WorkError: it cannot be closed now; the message comes again.
+        WorkError, EndedRecordUnavailable: it cannot be closed now; the message comes again.
     """
     dead = read(record.body)
     telemetry.bind(dead.job, execution=dead.execution)
     if dead.execution is None or dead.status not in ("FAILED", "TIMED_OUT", "ABORTED"):
         raise PoisonMessage("no event of an execution that ended without success")
+    # First of all: whatever becomes of the status, this event is not lost (watch.reconcile).
+    ended.arrived(dead.execution)
     try:
         github = connect(
             dead.job,

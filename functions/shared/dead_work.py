@@ -23,7 +23,6 @@ from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 from pydantic import ValidationError
 
 from shared.job import Contract, Job, TaskEvent, invalid_fields
-from shared.queue import PoisonMessage
 
 Shape = Literal["destination", "event", "execution", "delivery"]
 
@@ -31,6 +30,10 @@ EXECUTION_EVENT = "Step Functions Execution Status Change"
 
 # A class name, or a name of Lambda's or Step Functions' own. Anything else may be text of the work, and is not shown.
 _ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,127}")
+
+
+class PoisonMessage(Exception):
+    """No further try can do anything with the message. The text tells why and quotes nothing of it."""
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,11 @@ class Metric(Enum):
         "redirects of GitHub's that were followed: a repository was renamed or moved",
     )
     CRASH_REPORTED = "CrashReported", MetricUnit.Count, "dead processor invocations reported to their execution"
+    EXECUTION_RECONCILED = (
+        "ExecutionReconciled",
+        MetricUnit.Count,
+        "executions that ended without success, whose event EventBridge lost, and which the watch handed over",
+    )
     STATUS_CLOSED = "StatusClosed", MetricUnit.Count, "commit statuses closed after an execution ended without success"
     REPLAY_STARTED = "ReplayStarted", MetricUnit.Count, "executions that replay started"
     REPLAY_REFUSED = "ReplayRefused", MetricUnit.Count, "replays of what runs or has succeeded"

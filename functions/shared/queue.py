@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import error_code
+from shared.dead_work import PoisonMessage
 from shared.metrics import Metric
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
     from shared.telemetry import Telemetry
-
-
-class PoisonMessage(Exception):
-    """No further try can do anything with the message. The text tells why and quotes nothing of it."""
 
 
 class QuarantineUnavailable(Exception):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import TASK_OVER, client, error_code
-from shared.dead_work import read
+from shared.dead_work import PoisonMessage, read
 from shared.metrics import Metric
-from shared.queue import PoisonMessage, QueueConsumer
+from shared.queue import QueueConsumer
 from shared.settings import Settings
 from shared.telemetry import Telemetry
 

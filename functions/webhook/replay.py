@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
-from shared.dead_work import DeadWork, read
+from shared.dead_work import DeadWork, PoisonMessage, read
 from shared.metrics import Metric
-from shared.queue import PoisonMessage, QueueConsumer
+from shared.queue import QueueConsumer
 from shared.settings import Settings
 from shared.telemetry import Telemetry
 from webhook.executions import AttemptsExhausted, Executions

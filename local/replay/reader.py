@@ -15,9 +15,8 @@ _ROOT = str(PROJECT / "functions")
 if _ROOT not in sys.path:
     sys.path.append(_ROOT)
 
-from shared.dead_work import DeadWork, read  # noqa: E402
+from shared.dead_work import DeadWork, PoisonMessage, read  # noqa: E402
 from shared.job import Job  # noqa: E402
-from shared.queue import PoisonMessage  # noqa: E402
 from webhook.executions import ATTEMPT_LIMIT  # noqa: E402
 
 __all__ = ["ATTEMPT_LIMIT", "DeadWork", "Job", "PoisonMessage", "read"]

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("warm")
 ONCE = {"times": 1}
 
 
-def run(deployed: Deployed, action: str, pull_request: PullRequest, **changes: Any) -> Flow:
+def run(deployed: Deployed, sample: str, pull_request: PullRequest, **changes: Any) -> Flow:
     """A delivery with other fields, followed to the end of its execution."""
-    body = deployed.body(action, pull_request, **changes)
-    sent = flow.deliver(deployed.stack.info, action, pull_request, body=body)
+    body = deployed.body(sample, pull_request, **changes)
+    sent = flow.deliver(deployed.stack.info, sample, pull_request, body=body)
     return flow.follow(sent, deployed.stack.info, deployed.stack.traces)
 
 

@@ -12,9 +12,8 @@ from pydantic import ValidationError
 
 from processor.claim import WRITE_SECONDS, Claims
 from processor.errors import GitHubRefused, GitHubUnavailable
-from shared.dead_work import EXECUTION_EVENT, DeadWork, read
+from shared.dead_work import EXECUTION_EVENT, DeadWork, PoisonMessage, read
 from shared.job import JOB_MAX_BYTES, Job
-from shared.queue import PoisonMessage
 from tests.fuzz import aws
 from tests.fuzz.contents import check_text
 from tests.fuzz.entrances import (

@@ -133,7 +133,10 @@ ALLOWED: dict[str, set[tuple[str, str]]] = {
     | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("GetItem", "UpdateItem")},
     "WatchFunctionRole": TRACES
     | logger("Watch")
-    | {("states:ListExecutions", "ref:ProcessorStateMachine"), ("cloudformation:DescribeStacks", "ref:AWS::StackId")},
+    | {("states:ListExecutions", "ref:ProcessorStateMachine"), ("cloudformation:DescribeStacks", "ref:AWS::StackId")}
+    | {("states:DescribeExecution", EXECUTIONS), ("sqs:GetQueueAttributes", "att:EndedExecutionsQueue.Arn")}
+    | {(f"dynamodb:{action}", "att:IdempotencyTable.Arn") for action in ("BatchGetItem", "GetItem", "UpdateItem")}
+    | {("sqs:SendMessage", f"att:{queue}.Arn") for queue in ("EndedExecutionsQueue", "DeadWorkQueue")},
     "StateMachineRole": TRACES
     | {("lambda:InvokeFunction", "ref:TaskFunctionAliaslive")}
     | {("xray:GetSamplingRules", "*"), ("xray:GetSamplingTargets", "*")}
@@ -162,9 +165,9 @@ def test_a_role_holds_exactly_what_is_listed(resources: dict[str, Any], role: st
         for statement in policy["PolicyDocument"]["Statement"]:
             assert statement["Effect"] == "Allow"
             for action in _listed(statement["Action"]):
-                resource = shown(statement["Resource"])
-                assert isinstance(resource, str)
-                allowed.add((action, resource))
+                for resource in _listed(shown(statement["Resource"])):
+                    assert isinstance(resource, str)
+                    allowed.add((action, resource))
     assert allowed == ALLOWED[role]
 
 

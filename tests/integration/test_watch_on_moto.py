@@ -28,7 +28,15 @@ STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/pullback/1"
 @pytest.fixture
 def watch(account: Account, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The watch, at NOW, of a stack that nobody changes."""
-    handler = account.handler("watch.handler", STACK_ID=STACK, SUCCESS_WITHIN_SECONDS="1200")
+    sqs = boto3.client("sqs")
+    handler = account.handler(
+        "watch.handler",
+        STACK_ID=STACK,
+        SUCCESS_WITHIN_SECONDS="1200",
+        RECONCILE_AFTER_SECONDS="300",
+        ENDED_EXECUTIONS_QUEUE_URL=sqs.create_queue(QueueName="ended")["QueueUrl"],
+        DEAD_WORK_QUEUE_URL=sqs.create_queue(QueueName="dead")["QueueUrl"],
+    )
     monkeypatch.setattr(handler, "clock", NOW.timestamp)
     monkeypatch.setattr(handler, "telemetry", CountingTelemetry())
     stack_is(handler, "UPDATE_COMPLETE", monkeypatch)
@@ -137,11 +145,39 @@ def test_what_should_have_succeeded_by_now_is_counted(
     if succeeded_minutes_ago is not None:
         at = minutes_ago(succeeded_minutes_ago)
         succeeded = [execution("good", status="SUCCEEDED", started=at - timedelta(minutes=1), stopped=at)]
-    newest_first = sorted([*all_of_them, *succeeded], key=lambda one: one["startDate"], reverse=True)
-    with listing(watch, [], succeeded, newest_first):
+    by_end = sorted([*all_of_them, *succeeded], key=lambda one: one["stopDate"], reverse=True)
+    by_start = sorted(by_end, key=lambda one: one["startDate"], reverse=True)
+    for order in (by_end, by_start):
+        watch.telemetry.values.clear()
+        with listing(watch, [], succeeded, order):
+            watch.lambda_handler(TICK, LambdaContext())
+        assert counted(watch)[Metric.EXECUTIONS_SINCE_SUCCESS] == expected
+
+
+@pytest.mark.parametrize("key", ["stopDate", "startDate"])
+def test_an_execution_that_started_before_the_success_and_failed_later_hides_nothing(
+    watch: ModuleType, key: str
+) -> None:
+    """Step Functions lists what has ended by its end; moto and others do so by its start."""
+    good = execution("good", status="SUCCEEDED", started=minutes_ago(61), stopped=minutes_ago(60))
+    long = execution("long", status="FAILED", started=minutes_ago(62), stopped=minutes_ago(10))
+    six = [
+        execution(f"one-{number}", status="FAILED", started=minutes_ago(55 - number), stopped=minutes_ago(50 - number))
+        for number in range(6)
+    ]
+    listed = sorted([good, long, *six], key=lambda one: one[key], reverse=True)
+    with listing(watch, [], [good], listed):
         watch.lambda_handler(TICK, LambdaContext())
 
-    assert counted(watch)[Metric.EXECUTIONS_SINCE_SUCCESS] == expected
+    assert counted(watch)[Metric.EXECUTIONS_SINCE_SUCCESS] == 6
+
+
+def test_the_list_is_read_no_further_than_it_matters(watch: ModuleType) -> None:
+    old = execution("old", status="FAILED", started=minutes_ago(600), stopped=minutes_ago(590))
+    with listing(watch, [], [], [old | {"more": True}]) as stubber:
+        watch.lambda_handler(TICK, LambdaContext())
+        # A further page would have been asked for, and there is none.
+        stubber.assert_no_pending_responses()
 
 
 def test_what_is_overdue_is_found_behind_any_number_that_is_not(watch: ModuleType) -> None:

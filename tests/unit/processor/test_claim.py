@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.claim import LEASE_SECONDS, WRITE_SECONDS, Attempt, Claim, Claims, record_key
+from processor.claim import LEASE_SECONDS, WRITE_SECONDS, Attempt, Claim, Claims
 from processor.errors import GitHubRefused, GitHubUnavailable, WorkInProgress, WorkRecordUnavailable
 from processor.work import Result
 from shared.job import Job
+from shared.work_key import work_key
 from tests.unit.processor.fakes import a_job
 
 JOB = a_job()
@@ -117,8 +118,8 @@ def test_the_first_one_gets_the_work_and_nobody_else_does(stage: Stage) -> None:
 
 def test_a_key_is_of_repository_pull_request_sha_and_action() -> None:
     sha = JOB.pull_request.head.sha
-    assert record_key(JOB) == f"work#octo-org/hello#7#{sha}#synchronize"
-    assert record_key(a_job("build")) != record_key(JOB)
+    assert work_key(JOB) == f"work#octo-org/hello#7#{sha}#synchronize"
+    assert work_key(a_job("build")) != work_key(JOB)
 
 
 def moved(base: str, **fields: Any) -> Job:
@@ -165,7 +166,7 @@ def of_yesterday(stage: Stage, summary: str = "fine") -> None:
     claim = stage.claims.take(JOB, A1)
     claim.decide(Result(conclusion="failure", summary=summary), 12)
     claim.end("reported", pending_shown=False)
-    del stage.table.items[record_key(JOB)]["base_sha"]
+    del stage.table.items[work_key(JOB)]["base_sha"]
 
 
 def test_a_record_of_yesterday_is_found_unless_the_base_was_changed(stage: Stage) -> None:

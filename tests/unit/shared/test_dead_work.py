@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dead_work import read
+from shared.dead_work import PoisonMessage, read
 from shared.job import Job
-from shared.queue import PoisonMessage
 from tests.dead_work import TOKEN, destination_record, execution_arn, replayed_event, status_event, task_event
 
 
