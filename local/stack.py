@@ -357,8 +357,11 @@ class LocalStack:
         stack = aws_client("cloudformation", endpoint).describe_stacks(StackName=name)["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         secretsmanager = aws_client("secretsmanager", endpoint)
-        secretsmanager.put_secret_value(SecretId=outputs["GitHubCredentialArn"], SecretString=self.github_token)
+        # In forms in which people store them, too: shared.stored_secret.
+        credential = "\ufeff" + json.dumps({"token": f"{self.github_token} "})
+        secretsmanager.put_secret_value(SecretId=outputs["GitHubCredentialArn"], SecretString=credential)
         secret = secretsmanager.get_secret_value(SecretId=outputs["WebhookSecretArn"])["SecretString"]
+        secretsmanager.put_secret_value(SecretId=outputs["WebhookSecretArn"], SecretString=f"{secret}\n")
         return StackInfo(
             # The host name of API Gateway needs a resolver; this form works with plain curl.
             webhook_url=f"{endpoint}/restapis/{outputs['WebhookApiId']}/live/_user_request_/webhook",

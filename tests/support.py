@@ -7,10 +7,13 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from processor.errors import CredentialInvalid
+from shared.stored_secret import SecretInvalid, github_credential
 from shared.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from shared.metrics import Metric
+    from shared.stored_secret import App, Token
 
 SHA = "a" * 40
 BASE_SHA = "b" * 40
@@ -58,12 +61,15 @@ class Held:
         self._values = list(values)
         self.fresh = 0
 
-    def read(self, *, fresh: bool = False) -> str:
+    def read(self, *, fresh: bool = False) -> Token | App:
         if fresh:
             self.fresh += 1
             if len(self._values) > 1:
                 del self._values[0]
-        return self._values[0]
+        try:
+            return github_credential(self._values[0])
+        except SecretInvalid as invalid:
+            raise CredentialInvalid(str(invalid)) from None
 
 
 class _CurrentStdout:

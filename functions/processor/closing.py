@@ -41,7 +41,7 @@ settings.check()
 telemetry = Telemetry("closing")
 claims = Claims(_table, client("dynamodb"))
 ended = EndedExecutions(_table, client("dynamodb"), time.time)
-credential = Credential(_credential_name, client("secretsmanager"))
+credential = Credential(_credential_name, client("secretsmanager"), telemetry)
 installations = Installations()
 clock = time.time
 consumer = QueueConsumer(client("sqs"), _quarantine, telemetry)

@@ -6,8 +6,6 @@ becomes one of our errors, without a word of what GitHub or the pull request's a
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -29,12 +27,14 @@ from processor.errors import (
     WorkError,
 )
 from shared.metrics import Metric
+from shared.stored_secret import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from github.Requester import Requester
 
+    from shared.stored_secret import App
     from shared.telemetry import Telemetry
 
 PAGE = 100
@@ -58,37 +58,17 @@ RETRY = Retry(
     respect_retry_after_header=False,
 )
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
-
-def authentication(credential: str) -> Auth.AppAuth | Auth.Token:
+def authentication(credential: Token | App) -> Auth.AppAuth | Auth.Token:
     """How to sign in with the credential.
 
-    Args:
-        credential: a token; or JSON, ``{"token": ...}`` or ``{"app_id": ..., "private_key": ...}`` of a GitHub App.
-
     Raises:
-        CredentialInvalid: the credential has neither form, or the key is none.
+        CredentialInvalid: the App's key is none.
     """
-    credential = credential.strip()
-    fields: Any = {"token": credential}
-    if credential.startswith("{"):
-        try:
-            fields = json.loads(credential)
-        except ValueError:
-            raise CredentialInvalid("the GitHub credential is not JSON") from None
-    if "app_id" in fields:
-        return _app(fields)
-    token = fields.get("token")
-    # Checked here, because the HTTP client's complaint about a header would quote it.
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise CredentialInvalid("the GitHub credential holds neither a token nor an App's id and private key")
-    return Auth.Token(token)
-
-
-def _app(fields: dict[str, Any]) -> Auth.AppAuth:
+    if isinstance(credential, Token):
+        return Auth.Token(credential.token)
     try:
-        app = Auth.AppAuth(str(fields["app_id"]), str(fields["private_key"]))
+        app = Auth.AppAuth(credential.id, credential.private_key)
         # Signing shows whether the key is one.
         app.create_jwt()
     except Exception:  # noqa: BLE001 - whatever the key's parsers raise may quote the key
@@ -104,7 +84,7 @@ Value = TypeVar("Value")
 class ReadsCredential(Protocol):
     """``processor.credential.Credential``."""
 
-    def read(self, *, fresh: bool = False) -> str: ...
+    def read(self, *, fresh: bool = False) -> Token | App: ...
 
 
 class Calls:

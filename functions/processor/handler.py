@@ -50,7 +50,7 @@ stepfunctions = client("stepfunctions")
 heartbeats = client("stepfunctions", attempts=1)
 once = OncePerToken("processor", _table, client("dynamodb", attempts=1), telemetry)
 claims = Claims(_table, client("dynamodb"))
-credential = Credential(_credential_name, client("secretsmanager"))
+credential = Credential(_credential_name, client("secretsmanager"), telemetry)
 installations = Installations()
 artifacts = ArtifactStore(client("s3", read_timeout=30.0), _bucket, _link)
 

@@ -45,7 +45,7 @@ down. The function's timeout must be well above."""
 
 telemetry = Telemetry("sweeper")
 dynamodb = client("dynamodb")
-credential = Credential(_credential_name, client("secretsmanager"))
+credential = Credential(_credential_name, client("secretsmanager"), telemetry)
 clock = time.time
 BOUNDS = Bounds()
 

@@ -35,7 +35,7 @@ settings.check()
 
 telemetry = Telemetry("webhook")
 triggers = Triggers.load()
-secret = WebhookSecret(_secret_name, client("secretsmanager"))
+secret = WebhookSecret(_secret_name, client("secretsmanager"), telemetry)
 # One attempt a call: GitHub waits 10 s for the answer, and what cannot be started now is kept in the queue.
 executions = Executions(_state_machine_arn, client("stepfunctions", attempts=1))
 
@@ -61,7 +61,7 @@ def lambda_handler(event: APIGatewayProxyEvent, context: LambdaContext) -> dict[
         return answer(rejected.status, rejected.result, message=rejected.message, field=rejected.field)
     except (SecretUnavailable, ExecutionsUnavailable) as error:
         telemetry.count(Metric.DELIVERY_UNAVAILABLE)
-        telemetry.log.exception("delivery not taken", error=type(error).__name__)
+        telemetry.log.exception("delivery not taken", error=type(error).__name__, reason=str(error))
         return answer(
             503,
             "unavailable",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError
 
+from shared import stored_secret
+from shared.stored_secret import SecretInvalid
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+    from shared.telemetry import Telemetry
 
 MAX_AGE_SECONDS = 300
 REFRESH_INTERVAL_SECONDS = 60
@@ -20,7 +25,7 @@ REFRESH_INTERVAL_SECONDS = 60
 
 
 class SecretUnavailable(Exception):
-    """Secrets Manager did not give the secret."""
+    """Secrets Manager did not give the secret, or gave what cannot be read as one; the text tells what is wrong."""
 
 
 class WebhookSecret:
@@ -29,12 +34,19 @@ class WebhookSecret:
     Args:
         name: name or ARN of the secret.
         secretsmanager: the client to use.
+        telemetry: told once when the secret is stored in another form than plain text.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, name: str, secretsmanager: SecretsManagerClient, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        secretsmanager: SecretsManagerClient,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._telemetry = telemetry
+        self._is_form_told = False
         self._name = name
         # One provider a stage: Powertools' cache key is the name alone, so one provider would answer a question for
         # the previous version with the current one.
@@ -53,12 +65,18 @@ class WebhookSecret:
         Raises:
             SecretUnavailable: Secrets Manager could not be asked, or there is no current version.
         """
-        versions = [self._read(self._current, "AWSCURRENT", fresh=fresh)]
+        current = self._read(self._current, "AWSCURRENT", fresh=fresh)
+        previous = None
         if fresh or self._clock() >= self._no_previous_until:
-            versions.append(self._read(self._previous, "AWSPREVIOUS", fresh=fresh))
-        if not versions[0]:
+            previous = self._read(self._previous, "AWSPREVIOUS", fresh=fresh)
+        versions = self._candidates(current)
+        if not versions:
             raise SecretUnavailable("the webhook secret has no current version")
-        return [version for version in versions if version]
+        try:
+            return versions + self._candidates(previous)
+        except SecretUnavailable:
+            # What cannot be read any more must not keep the current one from being used.
+            return versions
 
     def may_refresh(self) -> bool:
         """Whether a mismatch may read the secret again now; saying yes starts the next interval."""
@@ -67,18 +85,31 @@ class WebhookSecret:
         self._refreshed_at = self._clock()
         return True
 
-    def _read(self, provider: SecretsProvider, stage: str, *, fresh: bool) -> bytes:
+    def _candidates(self, value: str | bytes | None) -> list[bytes]:
+        """What a version's secret may be; nothing of a version that there is not."""
+        if not value:
+            return []
         try:
-            value = provider.get(self._name, max_age=MAX_AGE_SECONDS, force_fetch=fresh, VersionStage=stage)
+            secret = stored_secret.webhook_secret(value)
+        except SecretInvalid as invalid:
+            raise SecretUnavailable(f"the webhook secret cannot be read: {invalid}") from None
+        if secret.form and not self._is_form_told:
+            self._is_form_told = True
+            self._telemetry.log.warning("secret taken in another form", secret="webhook", form=secret.form)  # noqa: S106
+        return list(secret.candidates)
+
+    def _read(self, provider: SecretsProvider, stage: str, *, fresh: bool) -> str | bytes | None:
+        try:
+            value: Any = provider.get(self._name, max_age=MAX_AGE_SECONDS, force_fetch=fresh, VersionStage=stage)
         except GetParameterError as error:
             if stage == "AWSPREVIOUS" and _is_absent(error):
                 # Most secrets were never rotated. Remember that, too: it is asked for with every delivery.
                 self._no_previous_until = self._clock() + MAX_AGE_SECONDS
-                return b""
+                return None
             raise SecretUnavailable("Secrets Manager did not give the webhook secret") from None
         if stage == "AWSPREVIOUS":
             self._no_previous_until = float("-inf")
-        return value.encode() if isinstance(value, str) else bytes(value or b"")
+        return value if isinstance(value, str | bytes) else None
 
 
 def _is_absent(error: GetParameterError) -> bool:

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("warm")
 ONCE = {"times": 1}
 
 
-def run(deployed: Deployed, sample: str, pull_request: PullRequest, **changes: Any) -> Flow:
+def run_with(deployed: Deployed, pull_request: PullRequest, changes: dict[str, Any]) -> Flow:
     """A delivery with other fields, followed to the end of its execution."""
-    body = deployed.body(sample, pull_request, **changes)
-    sent = flow.deliver(deployed.stack.info, sample, pull_request, body=body)
+    body = json.dumps({**json.loads(deployed.body("synchronize", pull_request)), **changes}).encode()
+    sent = flow.deliver(deployed.stack.info, "synchronize", pull_request, body=body)
     return flow.follow(sent, deployed.stack.info, deployed.stack.traces)
 
 
@@ -91,9 +91,9 @@ def test_a_changed_base_is_other_work(deployed: Deployed, pull_request: PullRequ
         "pull_request": {**body["pull_request"], "base": {**body["pull_request"]["base"], "sha": "9" * 40}},
     }
 
-    again = run(deployed, "synchronize", pull_request, **moved)
+    again = run_with(deployed, pull_request, moved)
     assert again.status == "SUCCEEDED"
-    reopened = run(deployed, "synchronize", pull_request, **{**moved, "action": "reopened"})
+    reopened = run_with(deployed, pull_request, {**moved, "action": "reopened"})
     assert reopened.status == "SUCCEEDED"
 
     # The edit did the work again; reopening found its result.

@@ -522,7 +522,6 @@ def test_forms_of_a_token(credential: str, server: Server) -> None:
         "canary\nX-Header: y",
         "canäry",
         '{"token": canary}',
-        '{"canary": 1}',
         '{"token": ["canary"]}',
         '{"token": ""}',
         '{"app_id": 1, "private_key": "canary"}',

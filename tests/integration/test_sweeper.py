@@ -27,7 +27,7 @@ from processor.hooks import Entry, HookDeliveries, parse_hooks
 from processor.sweep import MAX_ATTEMPTS, PAUSES_SECONDS, Bounds, Progress, Record
 from processor.sweep_ledger import SweptAlready, TableLedger
 from tests.integration.conftest import CREDENTIAL
-from tests.support import LambdaContext
+from tests.support import Held, LambdaContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -436,7 +436,7 @@ def test_an_app_sweeps_its_own_hook(stage: Stage, app_credential: str, monkeypat
     (guid,) = stage.fail_to_deliver(hook="app")
     stage.webhook.up()
     monkeypatch.setattr(stage.sweeper, "HOOKS", parse_hooks("app"))
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: app_credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", Held(app_credential).read)
     assert stage.sweep()["requested"] == 1
     assert [(one.guid, one.status_code) for one in stage.github.deliveries("app")] == [(guid, 202), (guid, 502)]
 
@@ -444,7 +444,7 @@ def test_an_app_sweeps_its_own_hook(stage: Stage, app_credential: str, monkeypat
 def test_an_app_sweeps_a_repositorys_hook(stage: Stage, app_credential: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.fail_to_deliver()
     stage.webhook.up()
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: app_credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", Held(app_credential).read)
     assert stage.sweep()["requested"] == 1
 
 
@@ -460,7 +460,7 @@ def test_a_credential_that_does_not_fit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(stage.sweeper, "HOOKS", parse_hooks(hook))
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", Held(credential).read)
     stage.expect_failure()
     output = capsys.readouterr().out
     assert '"error":"CredentialInvalid"' in output
@@ -611,7 +611,7 @@ def test_an_app_sweeps_an_organisations_hook(
 ) -> None:
     organisation = hooks.parse_hooks(f"orgs/octo-org:{local_hooks.ORGANISATION_HOOK_ID}")
     monkeypatch.setattr(stage.sweeper, "HOOKS", organisation)
-    monkeypatch.setattr(stage.sweeper.credential, "read", lambda **_: app_credential)
+    monkeypatch.setattr(stage.sweeper.credential, "read", Held(app_credential).read)
     stage.github.set_hook(stage.webhook.url, SECRET, hook="organisation")
     stage.fail_to_deliver(hook="organisation")
     stage.webhook.up()

@@ -205,7 +205,11 @@ def test_a_delivery_that_cannot_be_started_is_kept(handler: ModuleType, monkeypa
 @pytest.mark.parametrize("outage", ["secretsmanager", "stepfunctions and sqs"])
 def test_an_outage_is_503_with_retry_after(handler: ModuleType, monkeypatch: pytest.MonkeyPatch, outage: str) -> None:
     if outage == "secretsmanager":
-        monkeypatch.setattr(handler, "secret", handler.WebhookSecret("no such secret", boto3.client("secretsmanager")))
+        monkeypatch.setattr(
+            handler,
+            "secret",
+            handler.WebhookSecret("no such secret", boto3.client("secretsmanager"), handler.telemetry),
+        )
     else:
         step_functions_is_away(handler, monkeypatch)
         boto3.client("sqs").delete_queue(QueueUrl=handler._replay_queue_url)

@@ -6,6 +6,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from tests.support import CountingTelemetry
 from webhook.secret import MAX_AGE_SECONDS, REFRESH_INTERVAL_SECONDS, SecretUnavailable, WebhookSecret
 
 
@@ -44,7 +45,7 @@ def clock() -> Clock:
 
 def test_current_and_previous_are_told_apart(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="new", AWSPREVIOUS="old")
-    secret = WebhookSecret("name", manager, clock)
+    secret = WebhookSecret("name", manager, CountingTelemetry(), clock)
     assert secret.versions() == [b"new", b"old"]
     assert secret.versions() == [b"new", b"old"]
     assert sorted(manager.asked) == ["AWSCURRENT", "AWSPREVIOUS"], "the second call is answered from the cache"
@@ -52,7 +53,7 @@ def test_current_and_previous_are_told_apart(clock: Clock) -> None:
 
 def test_a_missing_previous_version_is_remembered(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="only")
-    secret = WebhookSecret("name", manager, clock)
+    secret = WebhookSecret("name", manager, CountingTelemetry(), clock)
     for _ in range(5):
         assert secret.versions() == [b"only"]
     assert manager.asked.count("AWSPREVIOUS") == 1
@@ -63,7 +64,7 @@ def test_a_missing_previous_version_is_remembered(clock: Clock) -> None:
 
 def test_fresh_sees_a_rotation(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="first")
-    secret = WebhookSecret("name", manager, clock)
+    secret = WebhookSecret("name", manager, CountingTelemetry(), clock)
     secret.versions()
     manager.versions = {"AWSCURRENT": "second", "AWSPREVIOUS": "first"}
     assert secret.versions() == [b"first"]
@@ -72,7 +73,7 @@ def test_fresh_sees_a_rotation(clock: Clock) -> None:
 
 
 def test_refreshes_are_rate_limited(clock: Clock) -> None:
-    secret = WebhookSecret("name", SecretsManager(), clock)
+    secret = WebhookSecret("name", SecretsManager(), CountingTelemetry(), clock)
     assert secret.may_refresh()
     assert not secret.may_refresh()
     clock.now += REFRESH_INTERVAL_SECONDS
@@ -81,7 +82,7 @@ def test_refreshes_are_rate_limited(clock: Clock) -> None:
 
 @pytest.mark.parametrize("code", ["!InternalServiceError", "!ResourceNotFoundException", "!AccessDeniedException"])
 def test_no_current_version_is_unavailability(clock: Clock, code: str) -> None:
-    secret = WebhookSecret("name", SecretsManager(AWSCURRENT=code), clock)
+    secret = WebhookSecret("name", SecretsManager(AWSCURRENT=code), CountingTelemetry(), clock)
     with pytest.raises(SecretUnavailable):
         secret.versions()
 
@@ -89,4 +90,22 @@ def test_no_current_version_is_unavailability(clock: Clock, code: str) -> None:
 def test_an_error_on_the_previous_version_is_not_taken_for_its_absence(clock: Clock) -> None:
     manager = SecretsManager(AWSCURRENT="new", AWSPREVIOUS="!InternalServiceError")
     with pytest.raises(SecretUnavailable):
-        WebhookSecret("name", manager, clock).versions()
+        WebhookSecret("name", manager, CountingTelemetry(), clock).versions()
+
+
+def test_an_odd_form_is_taken_and_told_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    manager = SecretsManager(AWSCURRENT="abcdef\n", AWSPREVIOUS='{"secret": "ghijkl"}')
+    secret = WebhookSecret("name", manager, CountingTelemetry(), clock)
+    for _ in range(2):
+        assert set(secret.versions()) >= {b"abcdef", b"ghijkl"}
+    told = [record for record in caplog.records if record.message == "secret taken in another form"]
+    assert len(told) == 1
+    assert "abcdef" not in repr(vars(told[0]))
+
+
+def test_a_current_version_that_cannot_be_read_is_said_and_a_previous_one_is_left_out(clock: Clock) -> None:
+    several = '{"secret": "canary", "other": "canary"}'
+    with pytest.raises(SecretUnavailable, match="found: other, secret"):
+        WebhookSecret("name", SecretsManager(AWSCURRENT=several), CountingTelemetry(), clock).versions()
+    manager = SecretsManager(AWSCURRENT="good", AWSPREVIOUS=several)
+    assert WebhookSecret("name", manager, CountingTelemetry(), clock).versions() == [b"good"]
