@@ -24,15 +24,17 @@ from tests.mutants.operands import OperandMutator
 from tests.mutants.table import SOURCE, Change, Table, change_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from poodle.data_types import Mutant
 
 WORKERS = 2
 RUN_SECONDS = 1800
 """After so long what was not tried yet is left."""
-TRIAL_SECONDS = 60
-"""No test of a module takes so long, on a busy machine either; a mutant that does hangs."""
+HANGS_AFTER = 4
+"""So many times what a module's tests take without a change; a mutant that takes longer hangs."""
+HANGS_AFTER_SECONDS = 10.0
+"""And at least so long: the machine may be busy."""
 
 
 def main() -> int:
@@ -48,24 +50,37 @@ def main() -> int:
     table = Table.read()
     modules = [one for one in table.modules if options.only in one]
     with tempfile.TemporaryDirectory() as directory:
-        work = PoodleWork(_config(Path(directory) / "work", {one: table.modules[one] for one in modules}))
+        work = PoodleWork(_config(Path(directory) / "work"))
         create_temp_zips(work)
         work.runner = runner.run
         mutants, changes = _mutants(work, modules, table)
         console.print(f"{len(mutants)} changes to {len(modules)} modules")
         try:
-            clean_run_trial(work, SOURCE)
+            timeouts = {module: _clean_run_seconds(work, module, table) for module in modules}
         except PoodleTrialRunError as error:
             console.print(*error.args)
             return 2
+        work.config.runner_opts |= {"timeouts": timeouts, "until": time.time() + RUN_SECONDS}
         work.echo = _Progress(len(mutants))
-        trials = run_mutant_trails(work, mutants, TRIAL_SECONDS).mutant_trials
+        trials = run_mutant_trails(work, mutants, RUN_SECONDS).mutant_trials
     left = sum(trial.result.reason_code == MutantTrialResult.RC_INCOMPLETE for trial in trials)
     if left:
         console.print(f"the time is up: {left} changes were not tried")
         return 2
     survivors = {change for change, trial in zip(changes, trials, strict=True) if not trial.result.found}
     return _report(console, survivors, table, modules)
+
+
+def _clean_run_seconds(work: PoodleWork, module: str, table: Table) -> float:
+    """Runs a module's tests without a change; how long the same may take with one.
+
+    Raises:
+        PoodleTrialRunError: they fail.
+    """
+    work.config.runner_opts |= {"tests": {module: table.modules[module]}}
+    seconds = clean_run_trial(work, SOURCE).duration
+    work.config.runner_opts |= {"tests": table.modules}
+    return max(HANGS_AFTER_SECONDS, HANGS_AFTER * float(seconds))
 
 
 def _mutants(work: PoodleWork, modules: Sequence[str], table: Table) -> tuple[list[Mutant], list[Change]]:
@@ -108,7 +123,7 @@ class _Progress:
                 Console().print(f"{self.told} of {self.total}", highlight=False)
 
 
-def _config(directory: Path, tests: Mapping[str, Sequence[str]]) -> PoodleConfig:
+def _config(directory: Path) -> PoodleConfig:
     return PoodleConfig(
         project_name=None,
         project_version=None,
@@ -129,10 +144,10 @@ def _config(directory: Path, tests: Mapping[str, Sequence[str]]) -> PoodleConfig
         # Texts are for people, or names that a test of the template or of the log holds.
         skip_mutators=["String"],
         add_mutators=[OperandMutator],
-        min_timeout=TRIAL_SECONDS,
+        min_timeout=1,
         timeout_multiplier=1,
         runner="command_line",
-        runner_opts={"tests": tests, "until": time.time() + RUN_SECONDS},
+        runner_opts={},
         reporters=[],
         reporter_opts={},
         fail_under=None,

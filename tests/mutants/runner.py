@@ -42,19 +42,20 @@ def run(
     """Runs the tests of a mutant's module, or all of them when nothing was changed; poodle's interface of a runner.
 
     Args:
-        config: ``runner_opts["tests"]`` has the tests of each module, ``["until"]`` the time after which nothing is
-            tried any more.
+        config: ``runner_opts`` has ``tests`` and ``timeouts`` (seconds; what takes longer hangs, which is noticed as
+            well) of each module, and ``until``: after this time nothing is tried any more.
         run_folder: has a copy of the source folder, with the change.
         mutant: the change.
-        timeout: seconds; what takes longer hangs, which is noticed as well.
+        timeout: seconds, when nothing was changed; None for ten minutes.
     """
-    if time.time() > config.runner_opts["until"]:
-        return MutantTrialResult(found=False, reason_code=MutantTrialResult.RC_INCOMPLETE)
-    by_module = config.runner_opts["tests"]
+    options = config.runner_opts
     if mutant.source_file is None:
-        tests = sorted({one for tests in by_module.values() for one in tests})
+        tests = sorted({one for tests in options["tests"].values() for one in tests})
     else:
-        tests = by_module[mutant.source_file.relative_to(SOURCE).as_posix()]
+        if time.time() > options["until"]:
+            return MutantTrialResult(found=False, reason_code=MutantTrialResult.RC_INCOMPLETE)
+        module = mutant.source_file.relative_to(SOURCE).as_posix()
+        tests, timeout = options["tests"][module], options["timeouts"][module]
     for library in LIBRARIES:
         importlib.import_module(library)
     output = run_folder.resolve() / "output.txt"

@@ -13,6 +13,7 @@ from poodle.data_types import Mutant, MutantTrialResult
 from tests.conftest import ROOT
 from tests.mutants import runner
 from tests.mutants.operands import OperandMutator
+from tests.mutants.table import SOURCE as FUNCTIONS
 from tests.mutants.table import Change, Table, TableError, change_of, statement_at
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def test_nothing_is_tried_when_the_time_is_up(tmp_path: Path) -> None:
 
 
 def run(directory: Path, until: float, timeout: float = 60.0) -> MutantTrialResult:
-    clean = Mutant("", 0, 0, 0, 0, "", source_folder=directory, source_file=None)
-    config = SimpleNamespace(runner_opts={"tests": {"changed.py": [str(directory / "test_it.py")]}, "until": until})
-    return runner.run(config=config, run_folder=directory, mutant=clean, timeout=timeout)
+    mutant = Mutant("", 0, 0, 0, 0, "", source_folder=FUNCTIONS, source_file=FUNCTIONS / "changed.py")
+    options = {"tests": {"changed.py": [str(directory / "test_it.py")]}, "timeouts": {"changed.py": timeout}}
+    config = SimpleNamespace(runner_opts={**options, "until": until})
+    return runner.run(config=config, run_folder=directory, mutant=mutant, timeout=None)

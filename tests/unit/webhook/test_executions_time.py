@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.job import Job
-from webhook.executions import ATTEMPT_LIMIT, Executions, ExecutionsUnavailable
+from webhook.executions import ATTEMPT_LIMIT, AttemptsExhausted, Executions, ExecutionsUnavailable
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:pullback-processor"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -103,3 +103,21 @@ def test_the_time_of_the_answer_is_that_of_all_names_together(job: Job) -> None:
 def test_what_runs_is_found_however_long_it_takes(job: Job) -> None:
     stepfunctions = StepFunctions(failed=1, takes=timedelta(seconds=9), status="RUNNING")
     assert started(stepfunctions, job) == "duplicate"
+
+
+def test_ten_executions_are_all_that_a_delivery_gets(job: Job) -> None:
+    stepfunctions = StepFunctions(failed=9)
+    assert started(stepfunctions, job) == "restarted"
+    assert stepfunctions.asked[-1] == f"{job.delivery_id}-10"
+    stepfunctions = StepFunctions(failed=10)
+    with pytest.raises(AttemptsExhausted):
+        started(stepfunctions, job)
+    assert len(stepfunctions.asked) == 10
+
+
+def test_the_clock_is_the_real_one_unless_told_otherwise(job: Job) -> None:
+    stepfunctions = StepFunctions()
+    stepfunctions.now = datetime.now(UTC) - timedelta(seconds=30)
+    assert Executions(MACHINE, stepfunctions).start(job).result == "duplicate"
+    stepfunctions.now = datetime.now(UTC)
+    assert Executions(MACHINE, stepfunctions).start(job).result == "started"
