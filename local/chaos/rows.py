@@ -746,6 +746,17 @@ ORDER = [
         scene=scenes.holder_killed_with_two_hooks,
     ),
     Fault(
+        "work that takes longer than its lease, and a second delivery",
+        Expected(
+            answers=("202 started",) * 2,
+            executions=("SUCCEEDED success",) * 2,
+            metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1, processor_WorkDeferred="1+"),
+        ),
+        # Slow for longer than some heartbeats and the second delivery need; the processor waits 10 s for an answer.
+        github=({"path": r"/pulls/\d+/files", "delay": 8, "times": 1},),
+        scene=scenes.lease_outlived,
+    ),
+    Fault(
         "the delivery of an older commit after that of a newer one",
         Expected(
             answers=("202 started",) * 2,
