@@ -68,6 +68,18 @@ class Contested:
                 rival.end("released", pending_shown=False)
 
 
+class Lossy:
+    """A client that repeats each update, because the answer to the first was lost."""
+
+    def __init__(self) -> None:
+        self._dynamodb = boto3.client("dynamodb")
+        self.get_item = self._dynamodb.get_item
+
+    def update_item(self, **call: Any) -> dict[str, Any]:
+        self._dynamodb.update_item(**call)
+        return dict(self._dynamodb.update_item(**call))
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -174,3 +186,13 @@ def test_who_is_overtaken_three_times_leaves_the_work_to_others(account: Account
         Claims("idempotency", dynamodb, clock).take(JOB, FIRST)
     # Each time once to see who has it, and once to see whether that is itself.
     assert dynamodb.reads == 6
+
+
+@pytest.mark.parametrize("attempt", [FIRST, BY_HAND])
+def test_who_finds_itself_where_an_answer_was_lost_has_the_work(
+    account: Account, clock: Clock, attempt: Attempt
+) -> None:
+    claim = Claims("idempotency", Lossy(), clock).take(JOB, attempt)
+    claim.renew()
+    # Taken once, and renewed twice.
+    assert item()["revision"] == {"N": "3"}

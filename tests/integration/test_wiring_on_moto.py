@@ -170,6 +170,14 @@ def test_a_replay_is_counted_and_one_of_what_runs_is_too(
     assert counted(capsys) == {"ReplayRefused": 1}
 
 
+def test_the_trace_of_an_execution_that_never_was_is_not_asked_for(
+    account: Account, job_data: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay = account.handler("webhook.replay")
+    assert consumed(replay, job_data) == []
+    assert "trace not found" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("status", [202, 500])
 def test_a_dispatch_is_what_lambda_said_it_was(account: Account, job_data: dict[str, Any], status: int) -> None:
     task = account.handler("task.handler", **VALUES)
