@@ -752,8 +752,9 @@ ORDER = [
             executions=("SUCCEEDED success",) * 2,
             metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1, processor_WorkDeferred="1+"),
         ),
-        # Slow for longer than some heartbeats and the second delivery need; the processor waits 10 s for an answer.
-        github=({"path": r"/pulls/\d+/files", "delay": 8, "times": 1},),
+        # Not answered in time, twice: some twenty seconds of work, so that the second one comes while it is done.
+        github=({"path": r"/pulls/\d+/files", "delay": 11, "times": 2},),
+        within=90,
         scene=scenes.lease_outlived,
     ),
     Fault(
