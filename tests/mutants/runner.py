@@ -12,8 +12,10 @@ import signal
 import sys
 import time
 import traceback
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from poodle.data_types import MutantTrialResult
 
 from tests.mutants.table import ROOT, SOURCE
@@ -32,6 +34,8 @@ LIBRARIES = (
     "unidiff", "yaml",
 )  # fmt: skip
 """What tests and functions import; nothing of ours, which is what changes. More would do no harm."""
+
+SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions")
 
 POLL_SECONDS = 0.02
 
@@ -56,8 +60,7 @@ def run(
             return MutantTrialResult(found=False, reason_code=MutantTrialResult.RC_INCOMPLETE)
         module = mutant.source_file.relative_to(SOURCE).as_posix()
         tests, timeout = options["tests"][module], options["timeouts"][module]
-    for library in LIBRARIES:
-        importlib.import_module(library)
+    _warm_up()
     output = run_folder.resolve() / "output.txt"
     child = os.fork()
     if not child:
@@ -70,6 +73,18 @@ def run(
     # 1: a test failed. Anything else: the module could not even be imported.
     told = output.read_text(errors="replace")
     return MutantTrialResult(found=True, reason_code=MutantTrialResult.RC_FOUND, reason_desc=told)
+
+
+@cache
+def _warm_up() -> None:
+    """Imports the libraries, and reads botocore's data about AWS, which every test's clients would read again."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    # Every session makes a loader of its own, and reads everything again.
+    loader = botocore.session.create_loader()
+    botocore.session.create_loader = lambda *_: loader
+    for service in SERVICES:
+        botocore.session.Session().create_client(service, region_name="us-east-1")
 
 
 def _test(source: Path, tests: Sequence[str], output: Path) -> None:

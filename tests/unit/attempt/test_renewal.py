@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,8 +26,11 @@ class StepFunctions:
         self.refused = 0
         self.refusal: Exception | None = None
         self.failures: list[Exception] = []
+        self.failure_refusal: Exception | None = None
+        self.takes = 0.0
 
     def heartbeat(self) -> None:
+        time.sleep(self.takes)
         if self.refusal:
             self.refused += 1
             raise self.refusal
@@ -34,6 +38,8 @@ class StepFunctions:
 
     def fail(self, error: Exception) -> None:
         self.failures.append(error)
+        if self.failure_refusal:
+            raise self.failure_refusal
 
 
 class Claim:
@@ -194,6 +200,93 @@ def test_a_deadline_before_the_end_of_the_work_is_reported() -> None:
         with pytest.raises(DeadlineExceeded):
             watch.checkpoint()
     assert [type(one) for one in callback.failures] == [DeadlineExceeded]
+
+
+@pytest.mark.parametrize("left", [20.0, 19.0, 0.0])
+def test_the_last_twenty_seconds_are_kept_back(left: float) -> None:
+    callback = StepFunctions()
+    with attendance(callback, remaining=lambda: left) as watch:
+        with pytest.raises(DeadlineExceeded):
+            watch.checkpoint()
+        until(lambda: bool(callback.failures))
+
+
+def test_before_the_last_twenty_seconds_the_work_goes_on() -> None:
+    callback = StepFunctions()
+    with attendance(callback, remaining=lambda: 20.5) as watch:
+        until(lambda: callback.accepted >= 5)
+        watch.checkpoint()
+    assert callback.failures == []
+
+
+def test_heartbeats_come_at_their_interval() -> None:
+    callback = StepFunctions()
+    with attendance(callback):
+        # Far below a second for ten of them.
+        until(lambda: callback.accepted >= 10)
+
+
+def test_a_heartbeat_under_way_is_waited_for_and_counted() -> None:
+    callback, telemetry = StepFunctions(), CountingTelemetry()
+    with attendance(callback, telemetry) as watch:
+        callback.takes = 0.2
+        time.sleep(0.1)
+    assert not watch._thread.is_alive()
+    assert telemetry.counted[Metric.HEARTBEAT_SENT] == callback.accepted
+
+
+def test_a_heartbeat_that_hangs_does_not_keep_lambda_from_ending_the_process() -> None:
+    assert attendance(StepFunctions())._thread.daemon
+
+
+def test_every_lost_heartbeat_is_counted() -> None:
+    callback, telemetry = StepFunctions(), CountingTelemetry()
+    with attendance(callback, telemetry):
+        callback.refusal = CallbackUnavailable("ThrottlingException")
+        until(lambda: callback.refused >= 3)
+    assert telemetry.counted[Metric.HEARTBEAT_LOST] == callback.refused
+
+
+def test_a_deadline_that_comes_after_the_end_of_the_task_is_not_told_as_one() -> None:
+    """The work is told the first reason to stop, also when its time is up by then."""
+    callback, left = StepFunctions(), [300.0]
+    with attendance(callback, remaining=lambda: left[0]) as watch:
+        callback.refusal = TaskClosed("TaskTimedOut")
+        until(lambda: watch.is_closed)
+        left[0] = 0.0
+        with pytest.raises(TaskClosed):
+            watch.checkpoint()
+
+
+def test_a_deadline_that_finds_the_task_closed_closes_the_attempt() -> None:
+    callback = StepFunctions()
+    callback.failure_refusal = TaskClosed("TaskTimedOut")
+    with attendance(callback, remaining=lambda: 0.0) as watch:
+        until(lambda: watch.is_closed)
+
+
+def test_confirming_asks_at_once_and_says_who_is_not_waited_for() -> None:
+    callback, claim = StepFunctions(), Claim(fine, taken)
+    with Attendance(callback, lambda: 300.0, 60, CountingTelemetry()) as watch:
+        watch.keep(claim)
+        watch.confirm()
+        with pytest.raises(WorkInProgress):
+            watch.confirm()
+    with Attendance(callback, lambda: 300.0, 60, CountingTelemetry()) as watch:
+        callback.refusal = TaskClosed("TaskTimedOut")
+        with pytest.raises(TaskClosed):
+            watch.confirm()
+
+
+def test_confirming_does_not_look_at_the_clock_when_the_attempt_is_waited_for() -> None:
+    with Attendance(StepFunctions(), lambda: 300.0, 60, CountingTelemetry()) as watch:
+        watch._remaining = lambda: 0.0
+        watch.confirm()
+
+
+def test_without_a_token_there_is_nobody_to_ask() -> None:
+    with Attendance(None, lambda: 300.0, 60, CountingTelemetry()) as watch:
+        watch.confirm()
 
 
 main = threading.main_thread()
