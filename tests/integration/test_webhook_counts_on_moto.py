@@ -98,7 +98,9 @@ def test_a_delivery_without_attempts_left_is_refused_for_good(
 
 
 def test_a_forged_delivery_is_told_which_header_is_wrong(handler: ModuleType, counted: Counted) -> None:
-    for refreshed in ([(Metric.SECRET_REFRESHED, {})], []):
+    # The second one comes too soon after the first.
+    refreshed: Counted = [(Metric.SECRET_REFRESHED, {})]
+    for _ in range(2):
         status, headers, body = response(handler, webhook.request(webhook.BODY, secret="another"))
         assert (status, headers) == (401, JSON)
         assert body == {
@@ -112,6 +114,7 @@ def test_a_forged_delivery_is_told_which_header_is_wrong(handler: ModuleType, co
             (Metric.DELIVERY_REJECTED, {"reason": "unauthorized"}),
         ]
         counted.clear()
+        refreshed = []
 
 
 def test_a_delivery_without_a_signature_is_no_reason_to_read_the_secret_again(
