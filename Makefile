@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz record docs \
+.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants record docs \
 	test test-unit test-integration test-infrastructure test-e2e lint format build clean
 
 help: ## Show this list
@@ -66,6 +66,9 @@ load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to i
 fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook for one, SECONDS=60 for each
 	@$(BIN)/uv sync --quiet --locked --group fuzz
 	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)" $(if $(TARGET),,--json .local/fuzz/record.json)
+
+mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 10 minutes)
+	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)
 	@$(BIN)/python -m local record

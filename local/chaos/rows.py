@@ -746,6 +746,18 @@ ORDER = [
         scene=scenes.holder_killed_with_two_hooks,
     ),
     Fault(
+        "work that takes longer than its lease, and a second delivery",
+        Expected(
+            answers=("202 started",) * 2,
+            executions=("SUCCEEDED success",) * 2,
+            metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1, processor_WorkDeferred="1+"),
+        ),
+        # Not answered in time, twice: some twenty seconds of work, so that the second one comes while it is done.
+        github=({"path": r"/pulls/\d+/files", "delay": 11, "times": 2},),
+        within=90,
+        scene=scenes.lease_outlived,
+    ),
+    Fault(
         "the delivery of an older commit after that of a newer one",
         Expected(
             answers=("202 started",) * 2,

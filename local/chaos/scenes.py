@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 UNDER_WAY_SECONDS = 0.5
 """From the pending status to the request that GitHub is slow with: nobody can see one that was not answered yet."""
 
+LEASE_RENEWED_SECONDS = 2.5
+"""Two heartbeats of a processor that sends one every second, and some time for the table."""
+
+_LONG_AGO = {"N": "1"}
+"""A time in milliseconds since the epoch, as the table has it."""
+
 POISON = ("no JSON at all", '{"requestPayload": {"action": "synchronize"}}', '{"detail-type": "Scheduled Event"}')
 """Messages that no function can do anything with."""
 
@@ -190,6 +196,47 @@ def holder_killed_with_two_hooks(trial: Trial) -> None:
     trial.deliver()
     trial.until(lambda: trial.metrics(("processor",))["processor.WorkDeferred"] > 0, "the second one waits")
     _kill(trial, "processor")
+
+
+def lease_outlived(trial: Trial) -> None:
+    """Work that takes longer than the lease of its claim, and then a second delivery of the same event.
+
+    Nobody waits for minutes here: once the work is under way, its lease is set to have run out, as it would have by
+    then if nothing had renewed it. The heartbeats come every second meanwhile, not every half minute.
+    """
+    rig = trial.rig
+    before = rig.functions.get_function_configuration(FunctionName=rig.names["processor"])["Environment"]["Variables"]
+    with rig.version("processor", Environment={"Variables": {**before, "HEARTBEAT_INTERVAL_SECONDS": "1"}}):
+        trial.apply()
+        trial.deliver()
+        trial.until_status("pending")
+        trial.until(lambda: (trial.record() or {}).get("writing_until") == {"N": "0"}, "the end of the pending status")
+        held = _lease_ended(trial)
+        # Not waited for in vain: what a lease that was not renewed leads to is seen below.
+        rig.wait(lambda: (trial.record() or {}).get("lease_until") != _LONG_AGO, LEASE_RENEWED_SECONDS)
+        trial.deliver()
+        trial.until(lambda: _is_asked_for_by_both(trial, held), "the second one asks for the work")
+        if (trial.record() or {}).get("claim") != held:
+            trial.problems.append("the second delivery has taken over work that was being done")
+        trial.until_ended()
+
+
+def _lease_ended(trial: Trial) -> Any:
+    """Sets the lease of the work to have run out; who holds it is returned."""
+    return trial.rig.dynamodb.update_item(
+        TableName=trial.rig.info.idempotency_table,
+        Key={"id": {"S": trial.record_key}},
+        UpdateExpression="SET lease_until = :past",
+        ConditionExpression="phase = :working",
+        ExpressionAttributeValues={":past": _LONG_AGO, ":working": {"S": "working"}},
+        ReturnValues="ALL_NEW",
+    )["Attributes"]["claim"]
+
+
+def _is_asked_for_by_both(trial: Trial, held: Any) -> bool:
+    if trial.metrics(("processor",))["processor.WorkDeferred"] > 0:
+        return True
+    return bool((trial.record() or {}).get("claim") != held)
 
 
 def older_after_newer(trial: Trial) -> None:

@@ -203,10 +203,15 @@ class Trial:
             for sha in self.shas
         )
 
+    @property
+    def record_key(self) -> str:
+        """Under which the table has the record of who does the work."""
+        return f"work#{self.pull_request.full_name}#{self.pull_request.number}#{self.shas[-1]}#{self.fault.action}"
+
     def record(self) -> dict[str, Any] | None:
         """The record of who does the work, as the table has it."""
-        key = f"work#{self.pull_request.full_name}#{self.pull_request.number}#{self.shas[-1]}#{self.fault.action}"
-        answer = self.rig.dynamodb.get_item(TableName=self.rig.info.idempotency_table, Key={"id": {"S": key}})
+        key = {"id": {"S": self.record_key}}
+        answer = self.rig.dynamodb.get_item(TableName=self.rig.info.idempotency_table, Key=key)
         item: dict[str, Any] | None = answer.get("Item")
         return item
 
