@@ -50,7 +50,6 @@ LEFT_OUT = frozenset(
         "StuckPage",
         "DeliveriesTicket",
         "WorkTicket",
-        "QueuesTicket",
         "DeadWorkTicket",
         "QuarantineTicket",
         "OverdueTicket",

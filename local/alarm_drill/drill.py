@@ -305,7 +305,7 @@ class Drill:
                 return f"{how}; {children} in ALARM; {self._level(name)} topic told"
         if row.published:
             return how
-        return f"{how}; {row.evidence or evidence(self._definitions[name])}"
+        return f"{how}; {evidence(self._definitions[name])}"
 
 
 def judge(expected: Collection[str], said: Sequence[tuple[str, str]]) -> list[str]:

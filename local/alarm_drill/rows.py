@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from local.alarm_drill import scenes
 from local.chaos.model import Fault
-from local.chaos.rows import CLOSE_WORK, CRASHED, FIND_WORK, GITHUB_IS_GONE, HEARTBEAT, INVOKE, KEEP, START
+from local.chaos.rows import CLOSE_WORK, GITHUB_IS_GONE, HEARTBEAT, KEEP, START
 
 if TYPE_CHECKING:
     from local.alarm_drill.scenes import Scene
@@ -24,7 +24,6 @@ class Row:
         although: pairs of composite alarms: the first one fires, and its topic is told, while the second is in ALARM.
         published: why the drill publishes the metric itself, where the embedded AWS cannot be made to do what it tells
             of; empty otherwise.
-        evidence: what the metric is worked out from, where that is not what ``local.cloudwatch`` does.
     """
 
     fault: Fault
@@ -32,7 +31,6 @@ class Row:
     scene: Scene
     although: tuple[tuple[str, str], ...] = ()
     published: str = ""
-    evidence: str = ""
 
 
 _A_PULL_REQUEST = r"/pulls/\d+$"
@@ -84,7 +82,7 @@ ROWS: tuple[Row, ...] = (
         Fault(
             "Step Functions takes no executions for a quarter of an hour", aws=(START.is_down(),), impatient=("replay",)
         ),
-        ("deliveries-queued", "messages-returned", "replay-queue-stuck"),
+        ("deliveries-queued", "replay-queue-stuck"),
         scenes.kept,
     ),
     Row(
@@ -116,40 +114,12 @@ ROWS: tuple[Row, ...] = (
         scenes.waiting_for_github,
         although=(("page-stuck", "page-work"),),
     ),
-    Row(
-        Fault("an execution runs into its limit of four hours"),
-        ("executions-timed-out",),
-        scenes.published("AWS/States", "ExecutionsTimedOut"),
-        published="the embedded AWS does not enforce the limit of a whole execution",
-    ),
-    Row(
-        Fault("somebody stops an execution", github=({"path": _FILES, "delay": 4, "times": 1},)),
-        ("executions-aborted", "dead-work"),
-        scenes.aborted,
-    ),
-    Row(
-        Fault("the account is at its limit of state transitions"),
-        ("executions-throttled",),
-        scenes.published("AWS/States", "ExecutionThrottled", minutes=2),
-        published="the embedded AWS has no such limit",
-    ),
     # Processor
-    Row(
-        Fault("the processor is busy, and events wait for it", github=({"path": _FILES, "delay": 3},)),
-        ("async-event-age",),
-        scenes.no_room,
-    ),
     Row(
         Fault("Lambda has no room for the processor"),
         ("processor-throttles",),
         scenes.published("AWS/Lambda", "Throttles", of="processor", minutes=3),
         published=_NO_THROTTLES.format("the metric of three minutes with one throttle each"),
-    ),
-    Row(
-        Fault("Lambda cannot put a crash into its queue"),
-        ("destination-failures",),
-        scenes.published("AWS/Lambda", "DestinationDeliveryFailures", of="processor"),
-        published="the embedded AWS counts no destination that it cannot reach",
     ),
     Row(
         Fault("GitHub needs eight minutes for an answer", github=({"path": _FILES, "delay": 8, "times": 1},)),
@@ -158,30 +128,8 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         Fault("the processor dies in every attempt", aws=(HEARTBEAT.meets("held", 3),), cold=("processor",)),
-        ("processor-crashes", "async-events-dropped", "dead-work"),
+        ("processor-crashes", "dead-work"),
         scenes.killed_three_times,
-    ),
-    Row(
-        Fault(
-            "the processor dies, and the crash function cannot report it",
-            aws=(CRASHED.is_down(),),
-            github=({"path": _FILES, "delay": 6, "times": 1},),
-            cold=("processor",),
-            impatient=("crash",),
-        ),
-        ("crash-queue-stuck",),
-        scenes.unreported,
-    ),
-    Row(
-        Fault("Lambda does not take the processor's events", aws=(INVOKE.is_down(),)),
-        ("dispatch-errors",),
-        scenes.undispatched,
-    ),
-    Row(
-        Fault("DynamoDB throttles the table", aws=(FIND_WORK.is_down("throttled"),)),
-        ("table-throttles",),
-        scenes.throttled_table,
-        evidence="ReadThrottleEvents counted by the fault proxy that throttled",
     ),
     # What waits
     Row(
@@ -201,11 +149,6 @@ ROWS: tuple[Row, ...] = (
         although=(("ticket-overdue", "ticket-dead-work"), ("ticket-overdue", "ticket-quarantine")),
     ),
     # What is watched
-    Row(
-        Fault("log lines with metrics that are none"),
-        ("emf-parsing-errors", "emf-validation-errors"),
-        scenes.unreadable_metrics,
-    ),
     Row(Fault("the watch does not run"), ("watch-silent",), scenes.unwatched),
     # Last: it leaves a resource in the stack.
     Row(Fault("CloudFormation changes the stack"), ("deploying",), scenes.deploying),

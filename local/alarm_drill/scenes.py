@@ -147,30 +147,6 @@ def long_work(trial: Trial, cloudwatch: CloudWatch) -> None:
     cloudwatch.pass_minutes()
 
 
-def no_room(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """In each of three minutes an event that waits for longer than a minute, because the processor is busy."""
-    cloudwatch.pass_minutes()
-    for number in range(1, 4):
-        trial.apply()
-        several(trial, ROOM + 1)
-        dispatched = number * (ROOM + 1)
-        trial.until(
-            lambda wanted=dispatched: trial.metrics(("task",))["task.TaskDispatched"] >= wanted,  # type: ignore[misc]
-            "events for the processor",
-        )
-        cloudwatch.pass_time(MINUTE + 1)
-        trial.until_ended()
-        trial.rig.github.clear_faults()
-    cloudwatch.pass_minutes()
-
-
-def unreported(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """The processor dies, and for six minutes the crash function tries to report it."""
-    chaos.killed_in_work(trial)
-    _until_given_back(trial, "crash")
-    cloudwatch.pass_minutes(6)
-
-
 def _until_given_back(trial: Trial, function: Function) -> None:
     """Waits until a consumer has failed so often that SQS leaves its message out of the age of the oldest."""
     returned = f"{function}.MessageReturned"
@@ -184,34 +160,6 @@ def killed_three_times(trial: Trial, cloudwatch: CloudWatch) -> None:
     """The processor dies in each of its attempts."""
     chaos.killed_three_times(trial)
     trial.until_ended()
-    cloudwatch.pass_minutes()
-
-
-def undispatched(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """The task function fails in attempt after attempt."""
-    trial.apply()
-    trial.deliver()
-    trial.until_fired(times=2 * 3)
-    cloudwatch.pass_minutes()
-
-
-def throttled_table(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """Requests that are throttled, in each of two minutes."""
-    told = 0
-    table = MetricId.of("AWS/DynamoDB", "ReadThrottleEvents", {"TableName": trial.rig.info.idempotency_table})
-    trial.apply()
-    for number in range(1, 3):
-        several(trial, 1)
-        trial.until_fired(times=2 * number)
-        fired = trial.rig.rules()[0]["fired_count"]
-        cloudwatch.publish(table, fired - told)
-        told = fired
-        cloudwatch.pass_minutes()
-
-
-def aborted(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """Somebody stops an execution."""
-    chaos.aborted_alive(trial)
     cloudwatch.pass_minutes()
 
 
@@ -269,24 +217,6 @@ def _expire(trial: Trial, key: str, *times: str) -> None:
         UpdateExpression="SET " + ", ".join(f"{one} = :zero" for one in times),
         ExpressionAttributeValues={":zero": {"N": "0"}},
     )
-
-
-def unreadable_metrics(trial: Trial, cloudwatch: CloudWatch) -> None:
-    """Log lines with metrics that CloudWatch cannot read, and with some that it may not take."""
-    rig = trial.rig
-    group, now_ms = f"/aws/lambda/{rig.info.stack_name}-webhook", time.time_ns() // 1_000_000
-    directive = {"Namespace": "Drill", "Dimensions": [[]], "Metrics": [{"Name": "Broken", "Unit": "Parsecs"}]}
-    documents: tuple[dict[str, Any], ...] = (
-        {"_aws": {"Timestamp": "today", "CloudWatchMetrics": []}},
-        {"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}, "Broken": 1},
-    )
-    rig.logs.create_log_stream(logGroupName=group, logStreamName=f"drill-{now_ms}")
-    rig.logs.put_log_events(
-        logGroupName=group,
-        logStreamName=f"drill-{now_ms}",
-        logEvents=[{"timestamp": now_ms, "message": json.dumps(one)} for one in documents],
-    )
-    cloudwatch.pass_minutes()
 
 
 def unwatched(trial: Trial, cloudwatch: CloudWatch) -> None:  # noqa: ARG001 - what runs is not touched

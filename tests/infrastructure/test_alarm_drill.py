@@ -18,9 +18,6 @@ PREFIX = "${AWS::StackName}-"
 PUBLISHED = {
     "webhook-throttles": "an alias' concurrency is not enforced by the embedded AWS",
     "processor-throttles": "as above",
-    "executions-timed-out": "TimeoutSeconds of a whole execution is not enforced by the embedded AWS",
-    "executions-throttled": "the embedded AWS has no limit of state transitions",
-    "destination-failures": "the embedded AWS counts no destination that it cannot reach",
 }
 """The alarms whose metric the drill publishes by itself, and why: no fault brings it about here."""
 

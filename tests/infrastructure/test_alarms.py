@@ -22,7 +22,6 @@ TELLING = (
     "StuckPage",
     "DeliveriesTicket",
     "WorkTicket",
-    "QueuesTicket",
     "DeadWorkTicket",
     "QuarantineTicket",
     "OverdueTicket",
@@ -91,8 +90,8 @@ def test_every_alarm_is_told_once_as_page_or_as_ticket(resources: dict[str, Any]
     ("lasting", "others"),
     [
         # What may stay red for days, and what must be told all the same. An overdue message is always also a message.
-        ("DeadWorkAlarm", {"DeadWorkAgeAlarm", "QuarantineAlarm", "CrashQueueStuckAlarm", "EndedExecutionsStuckAlarm"}),
-        ("QuarantineAlarm", {"QuarantineAgeAlarm", "DeadWorkAlarm", "MessagesReturnedAlarm"}),
+        ("DeadWorkAlarm", {"DeadWorkAgeAlarm", "QuarantineAlarm", "EndedExecutionsStuckAlarm"}),
+        ("QuarantineAlarm", {"QuarantineAgeAlarm", "DeadWorkAlarm"}),
         ("NoSuccessAlarm", {"ExecutionsStuckAlarm", "WebhookErrorsAlarm", "ReplayQueueStuckAlarm"}),
     ],
 )
@@ -222,7 +221,6 @@ def test_lines_in_graphs_are_where_alarms_and_limits_are(resources: dict[str, An
     assert marks.pop(("Duration of an invocation", "timeout")) == processor
     assert marks.pop(("Duration of an invocation", "alarm")) == of["ProcessorDurationAlarm"] == 0.8 * processor
     assert marks.pop(("Lambda's queue", "dropped at this age")) == invoke["MaximumEventAgeInSeconds"] * 1000
-    assert of["AsyncEventAgeAlarm"] == invoke["MaximumEventAgeInSeconds"] * 1000 / 2
     assert marks.pop(("Age of the oldest message", "look by now")) == of["DeadWorkAgeAlarm"] == of["QuarantineAgeAlarm"]
     assert marks.pop(("Rate limit left", "alarm")) == of["GitHubRateLimitAlarm"]
     assert {title for title, _ in marks} == {"Success rate"}
@@ -237,13 +235,8 @@ def test_what_costs_is_reckoned_with_the_functions_memory(resources: dict[str, A
         assert one["expression"] == f"{one['label']} / 1000 * {memory} / 1024"
 
 
-def test_every_function_is_on_the_dashboard_and_its_log_group_is_watched(
-    resources: dict[str, Any], body: dict[str, Any]
-) -> None:
+def test_every_function_is_on_the_dashboard(resources: dict[str, Any], body: dict[str, Any]) -> None:
     functions = {name.removesuffix("Function") for name in of_type(resources, "AWS::Lambda::Function")}
     (errors,) = [one for one in body["widgets"] if one["properties"].get("title") == "Errors of functions"]
     shown_functions = set(re.findall(r"\$\{(\w+)Function\}", json.dumps(errors)))
     assert shown_functions == functions
-    for name in ("EmfParsingErrorsAlarm", "EmfValidationErrorsAlarm"):
-        groups = {one for one in references(resources[name]["Properties"]["Metrics"]) if one.endswith("LogGroup")}
-        assert groups == {f"{one}LogGroup" for one in functions}
