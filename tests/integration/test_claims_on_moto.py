@@ -162,8 +162,11 @@ def test_a_found_result_is_of_nobody_who_may_have_written(claims: Claims) -> Non
     claim.end("reported", pending_shown=False)
     record = claims.find(JOB)
     assert record is not None
-    assert not record.admits(OTHER, NOW_MS + 10 * LEASE_MS)
-    assert not Claim(claims, JOB, record).is_taken_over
+    found = claims.take(JOB, OTHER)
+    assert (found.phase, found.is_taken_over) == ("reported", False)
+    # It is taken by whoever has other work on the same commit: another base, or another limit.
+    assert record.admits(OTHER, NOW_MS)
+    assert not Claim(claims, JOB, record, record.result).is_taken_over
 
 
 def test_the_time_is_that_of_the_clock_on_the_wall(account: Account) -> None:
