@@ -26,42 +26,42 @@ setup: .venv/.installed ## Make the environment from the lock file (the other ta
 	@touch $@
 
 run: setup ## Run the whole flow once on the embedded AWS: two deliveries, every hop shown
-	@$(BIN)/python -m local run
+	@$(BIN)/python -m pullback run
 
 up: setup ## Start the stack and leave it running; .local/stack.json tells where
-	@$(BIN)/python -m local up
+	@$(BIN)/python -m pullback up
 
 down: setup ## Stop what `make up` started
-	@$(BIN)/python -m local down
+	@$(BIN)/python -m pullback down
 
 trigger: export PULLBACK_URL = $(URL)
 trigger: export PULLBACK_SECRET = $(SECRET)
 trigger: setup ## Sign and send a delivery: ACTION=build or EVENT=file.json; URL= and SECRET= for a deployed stack
-	@$(BIN)/python -m local trigger --action "$(ACTION)" $(if $(EVENT),--event "$(EVENT)")
+	@$(BIN)/python -m pullback trigger --action "$(ACTION)" $(if $(EVENT),--event "$(EVENT)")
 
 replay: setup ## List dead work; ERROR=, DELIVERY=, REPOSITORY= or ALL=1 replays it; STACK= for a deployed stack
-	@$(BIN)/python -m local replay $(if $(STACK),--stack "$(STACK)") $(if $(ERROR),--error "$(ERROR)") \
+	@$(BIN)/python -m pullback replay $(if $(STACK),--stack "$(STACK)") $(if $(ERROR),--error "$(ERROR)") \
 		$(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
 		$(if $(ALL),--all) $(if $(YES),--yes) $(if $(QUARANTINE),--quarantine) $(if $(WAIT),--wait "$(WAIT)")
 
 trace: setup ## Show one delivery as a waterfall, here and as a page: DELIVERY= (default: newest); STACK=, HOURS=6, OUT=file
-	@$(BIN)/python -m local trace $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(STACK),--stack "$(STACK)") \
+	@$(BIN)/python -m pullback trace $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(STACK),--stack "$(STACK)") \
 		$(if $(HOURS),--hours "$(HOURS)") $(if $(OUT),--out "$(OUT)")
 
 dashboard: setup ## Traffic of every kind on the local stack, and a page of the CloudWatch dashboard with it; OUT=file
-	@$(BIN)/python -m local dashboard $(if $(OUT),--out "$(OUT)")
+	@$(BIN)/python -m pullback dashboard $(if $(OUT),--out "$(OUT)")
 
 pictures: setup ## Take the README's pictures of the pages that `make dashboard` and `make trace` wrote last
-	@$(BIN)/python -m local pictures
+	@$(BIN)/python -m pullback pictures
 
 chaos: setup ## Fault drill: every fault of the table, what must hold is checked; ONLY=regex for some (about 10 minutes)
-	@$(BIN)/python -m local chaos $(if $(ONLY),--only "$(ONLY)")
+	@$(BIN)/python -m pullback chaos $(if $(ONLY),--only "$(ONLY)")
 
 alarm-drill: setup ## Alarm drill: every alarm fires and clears, by faults put into the stack; ONLY=regex for some (about 5 minutes)
-	@$(BIN)/python -m local alarm-drill $(if $(ONLY),--only "$(ONLY)")
+	@$(BIN)/python -m pullback alarm-drill $(if $(ONLY),--only "$(ONLY)")
 
 load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to its end
-	@$(BIN)/python -m local load --n "$(N)"
+	@$(BIN)/python -m pullback load --n "$(N)"
 
 fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook for one, SECONDS=60 for each
 	@$(BIN)/uv sync --quiet --locked --group fuzz
@@ -71,10 +71,10 @@ mutants: setup ## Change the code in small ways, see whether a test notices; ONL
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)
-	@$(BIN)/python -m local record
+	@$(BIN)/python -m pullback record
 
 docs: setup ## Write docs/metrics.md from the catalogue of metrics
-	@$(BIN)/python -m local docs
+	@$(BIN)/python -m pullback docs
 
 test: setup ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz
@@ -92,10 +92,11 @@ test-infrastructure: setup ## Infrastructure tests: template, state machine, bui
 test-e2e: setup ## End-to-end tests: the deployed stack on the embedded AWS, IAM enforced
 	@$(BIN)/pytest -n 2 tests/e2e
 
-lint: setup ## Check format, style, types, template
+lint: setup ## Check format, style, types, who imports whom, template
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy functions local tests
+	@$(BIN)/mypy functions local drills ops pullback tests
+	@PYTHONPATH=functions $(BIN)/lint-imports --no-cache
 	@$(BIN)/cfn-lint template.yaml
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 

@@ -4,9 +4,8 @@
                            [--exit-with-parent]
 
 Everything that changes ministack's behaviour is in this file and, for CloudWatch, in local/cloudwatch/mend.py. Each
-change names its reason; tests/infrastructure/test_engine_gaps.py fails when ministack gets it right by itself, so that
-the change can go. Written against ministack 1.5.33.
-"""
+change names its reason; tests/infrastructure/local/test_engine_gaps.py fails when ministack gets it right by itself, so
+that the change can go. Written against ministack 1.5.33."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from local import deliveries, traces
+from local import traces
+from local.github import deliveries
 from local.stack import PROJECT, StackInfo, aws_client
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from local import traces
 from local.flow import Flow, deliver, follow, log_lines
 from local.github_control import GitHubControl
 from local.stack import LocalStack
+from local.waterfall import waterfall
 
 if TYPE_CHECKING:
     from local.progress import Progress
@@ -96,7 +96,7 @@ def _show(flow: Flow, progress: Progress) -> None:
     if output.get("details_url"):
         console.print(f"  details {output['details_url']}", soft_wrap=True)
     console.print(f"  trace {', '.join(flow.trace_ids)}")
-    console.print(traces.waterfall(flow.segments))
+    console.print(waterfall(flow.segments))
 
 
 def _show_report(posted: list[dict[str, str]], progress: Progress) -> None:

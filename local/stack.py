@@ -18,7 +18,7 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from local.deliveries import HOOK_ID
+from local.github.deliveries import HOOK_ID
 from local.github.sample import FULL_NAME
 from local.process import LocalProcess
 
@@ -244,7 +244,7 @@ class LocalStack:
             arguments = ["--traces", str(self.traces)]
             if self._faults:
                 proxy = self._run(
-                    "local.chaos.proxy",
+                    "drills.chaos.proxy",
                     ["--upstream-port-file", str(self.directory / "engine.port")],
                     aws_environment(),
                 )

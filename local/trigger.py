@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import urllib3
 
-from local import deliveries
 from local.flow import event_file
+from local.github import deliveries
 from local.github_control import GitHubControl
 from local.stack import StackInfo
 

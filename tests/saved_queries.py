@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from local.logs_insights import Query, fill
+from ops.logs import Query, fill
 from tests.infrastructure.conftest import transformed_with
 
 ANYTHING = {"delivery_id": "d", "execution": "e", "repository": "o/r", "pull_request": "7"}

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from processor.errors import CredentialInvalid
+from pullrequest.errors import CredentialInvalid
 from shared.stored_secret import SecretInvalid, github_credential
 from shared.telemetry import Telemetry
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from processor.errors import TaskClosed, WorkError
+from processor.errors import TaskClosed
+from pullrequest.errors import WorkError
 from shared.aws import TASK_OVER, error_code
 
 if TYPE_CHECKING:

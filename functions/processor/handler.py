@@ -16,14 +16,15 @@ from pydantic import ValidationError
 
 from processor import registry
 from processor.artifacts import ArtifactStore
-from processor.attendance import Attendance
+from processor.attempt import carry_out
 from processor.callback import Callback, CallbackUnavailable
-from processor.claim import Attempt, Claims
-from processor.credential import Credential
-from processor.errors import InvalidJob, TaskClosed, WorkInProgress
-from processor.github import PullRequestClient, connect
-from processor.github_access import Installations, Patience
-from processor.reporting import carry_out
+from processor.errors import InvalidJob, TaskClosed
+from processor.heartbeat import Heartbeat
+from pullrequest.claim import Attempt, Claims
+from pullrequest.credential import Credential
+from pullrequest.errors import WorkInProgress
+from pullrequest.github import PullRequestClient, connect
+from pullrequest.github_access import Installations, Patience
 from shared.aws import client
 from shared.idempotency import OncePerToken
 from shared.job import Outcome, TaskEvent, invalid_fields
@@ -83,16 +84,16 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     telemetry.bind_delivery(event.get("delivery_id"))
     token = event.get("taskToken")
     callback = Callback(token, stepfunctions, heartbeats) if isinstance(token, str) and token else None
-    attendance = Attendance(
+    heartbeat = Heartbeat(
         callback, lambda: context.get_remaining_time_in_millis() / 1000, HEARTBEAT_INTERVAL_SECONDS, telemetry
     )
     try:
         task = accept(event)
-        with attendance:
-            outcome = attempt(task, context, attendance)
+        with heartbeat:
+            outcome = attempt(task, context, heartbeat)
         if callback is None:
             return outcome.model_dump()
-        attendance.require_open()
+        heartbeat.require_open()
         callback.succeed(outcome)
     except IdempotencyAlreadyInProgressError:
         # Lambda delivered the event twice. Whoever holds the token completes it; raising would send this copy to the
@@ -115,7 +116,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         telemetry.annotate("error", type(error).__name__)
         if callback is None:
             raise
-        report_failure(callback, error, attendance)
+        report_failure(callback, error, heartbeat)
     return None
 
 
@@ -143,7 +144,7 @@ def known_action(event: dict[str, Any]) -> str:
     return name if (name := event.get("action")) in registry.names() else "unknown"
 
 
-def attempt(task: TaskEvent, context: LambdaContext, attendance: Attendance) -> Outcome:
+def attempt(task: TaskEvent, context: LambdaContext, heartbeat: Heartbeat) -> Outcome:
     """The outcome of a task: worked out, or the stored one of an earlier delivery of the same event.
 
     Raises:
@@ -151,13 +152,13 @@ def attempt(task: TaskEvent, context: LambdaContext, attendance: Attendance) -> 
     """
     telemetry.log.info("work started")
     if task.taskToken is None:
-        return perform(task, Attempt(context.aws_request_id, None), attendance)
+        return perform(task, Attempt(context.aws_request_id, None), heartbeat)
     by = Attempt(fingerprint(task.taskToken), task.execution)
-    stored = once.run(task.taskToken, lambda: perform(task, by, attendance).model_dump(), context)
+    stored = once.run(task.taskToken, lambda: perform(task, by, heartbeat).model_dump(), context)
     return Outcome.model_validate(stored)
 
 
-def perform(job: TaskEvent, by: Attempt, attendance: Attendance) -> Outcome:
+def perform(job: TaskEvent, by: Attempt, heartbeat: Heartbeat) -> Outcome:
     """Runs the job's action, or finds the result that the same work has had.
 
     Raises:
@@ -178,23 +179,23 @@ def perform(job: TaskEvent, by: Attempt, attendance: Attendance) -> Outcome:
         telemetry,
         age=age,
         installations=installations,
-        patience=Patience(telemetry, age, checkpoint=attendance.checkpoint),
+        patience=Patience(telemetry, age, checkpoint=heartbeat.checkpoint),
     )
     claim = claims.take(job, by, getattr(action, "LIMITS", {}))
     telemetry.log.debug("claim taken", phase=claim.phase)
     is_reused = claim.result is not None
-    attendance.keep(claim)
+    heartbeat.keep(claim)
     try:
         result = carry_out(
             job,
-            RunningWork(github, artifacts, attendance.checkpoint),
+            RunningWork(github, artifacts, heartbeat.checkpoint),
             action,
             claim,
-            confirm=attendance.confirm,
+            confirm=heartbeat.confirm,
             elapsed_ms=lambda: round((time.monotonic() - started) * 1000),
         )
     finally:
-        attendance.keep(None)
+        heartbeat.keep(None)
     outcome = Outcome(action=job.action, delivery_id=job.delivery_id, **result.model_dump())
     if is_reused:
         telemetry.count(Metric.WORK_REUSED)
@@ -212,13 +213,13 @@ def perform(job: TaskEvent, by: Attempt, attendance: Attendance) -> Outcome:
     return outcome
 
 
-def report_failure(callback: Callback, error: Exception, attendance: Attendance) -> None:
+def report_failure(callback: Callback, error: Exception, heartbeat: Heartbeat) -> None:
     """Ends the task as failed, unless it has ended already.
 
     Raises:
         CallbackUnavailable: Step Functions did not take it.
     """
-    if attendance.is_closed:
+    if heartbeat.is_closed:
         return
     try:
         callback.fail(error)

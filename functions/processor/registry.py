@@ -1,4 +1,5 @@
-"""Finds an action by name. An action is a module in ``processor.actions``; there is nothing else to register."""
+"""Finds an action by name. An action is a module or a folder in ``processor.actions``; there is nothing else
+to register."""
 
 from __future__ import annotations
 

@@ -21,22 +21,30 @@ class TriggerError(Exception):
 
 
 def collect(actions: Path = ACTIONS) -> dict[str, dict[str, str]]:
-    """GitHub event -> the payload's action -> the action (module) that it starts.
+    """GitHub event -> the payload's action -> the action (module or folder) that it starts.
 
     Raises:
         TriggerError: naming the module.
     """
     table: dict[str, dict[str, str]] = {}
-    for module in sorted(actions.glob("[!_]*.py")):
-        for event, payload_actions in _declared(module).items():
+    for name, module in _modules(actions):
+        for event, payload_actions in _declared(name, module).items():
             for payload_action in payload_actions:
-                holder = table.setdefault(event, {}).setdefault(payload_action, module.stem)
-                if holder != module.stem:
-                    raise TriggerError(f"{event}/{payload_action} triggers both {holder} and {module.stem}")
+                holder = table.setdefault(event, {}).setdefault(payload_action, name)
+                if holder != name:
+                    raise TriggerError(f"{event}/{payload_action} triggers both {holder} and {name}")
     return table
 
 
-def _declared(module: Path) -> dict[str, tuple[str, ...]]:
+def _modules(actions: Path) -> list[tuple[str, Path]]:
+    """Each action's name and module; of an action that is a folder, its ``__init__.py``."""
+    modules = {file.stem: file for file in actions.glob("[!_]*.py")}
+    folders = {file.parent.name: file for file in actions.glob("[!_]*/__init__.py")}
+    # Where there are both Python takes the folder.
+    return sorted((modules | folders).items())
+
+
+def _declared(name: str, module: Path) -> dict[str, tuple[str, ...]]:
     for statement in ast.parse(module.read_bytes(), module.name).body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == "TRIGGERS" for target in targets):
@@ -49,9 +57,9 @@ def _declared(module: Path) -> dict[str, tuple[str, ...]]:
                 isinstance(event, str) and isinstance(names, tuple) and all(isinstance(name, str) for name in names)
                 for event, names in triggers.items()
             ):
-                raise TriggerError(f"{module.name}: TRIGGERS is not a literal of the form {{event: (action, ...)}}")
+                raise TriggerError(f"{name}: TRIGGERS is not a literal of the form {{event: (action, ...)}}")
             return triggers
-    raise TriggerError(f"{module.name}: declares no TRIGGERS")
+    raise TriggerError(f"{name}: declares no TRIGGERS")
 
 
 if __name__ == "__main__":

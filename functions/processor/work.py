@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-from pydantic import Field
-
-from shared.job import Conclusion, Contract
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from processor.artifacts import ArtifactStore
-    from processor.github import PullRequestClient
+    from pullrequest.github import PullRequestClient
+    from pullrequest.result import Result
     from shared.job import Job
-
-
-class Result(Contract):
-    """What an action found. The processor adds the job's identity and the duration, and that is the outcome."""
-
-    conclusion: Conclusion
-    summary: str = Field(max_length=1024)
-    details_url: str | None = None
-    artifacts: dict[str, Any] = Field(default_factory=dict)
-    refused_by: dict[str, int] | None = None
-    """Name and value of our own limit that decided, where one did: with another value the work is done again."""
 
 
 class Work(Protocol):
@@ -61,5 +47,5 @@ class Action(Protocol):
         """Do the work. It may run again after an attempt that failed or died; its result is shown once.
 
         Raises:
-            processor.errors.WorkError: when the work could not be done; its class name is the execution's error.
+            pullrequest.errors.WorkError: when the work could not be done; its class name is the execution's error.
         """

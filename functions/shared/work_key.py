@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from shared.job import Job
 
 FINISHED = frozenset({"reported", "closed"})
-"""Phases of work of which the pull request shows the end (processor.claim)."""
+"""Phases of work of which the pull request shows the end (pullrequest.claim)."""
 
 
 def work_key(job: Job) -> str:

@@ -70,7 +70,7 @@ reconciliation = Reconciliation(
 )
 
 
-class ExecutionsUnavailable(Exception):
+class ExecutionsNotListed(Exception):
     """Step Functions did not list the executions. The next minute tries again; an alarm notices the silence."""
 
 
@@ -80,7 +80,7 @@ def lambda_handler(event: EventBridgeEvent, context: LambdaContext) -> None:  # 
     """Emits the gauges.
 
     Raises:
-        ExecutionsUnavailable: see there.
+        ExecutionsNotListed: see there.
     """
     now = datetime.fromtimestamp(clock(), UTC)
     watch_deployment(now)
@@ -144,7 +144,7 @@ def executions(status: Literal["RUNNING", "SUCCEEDED"] | None, pages: int) -> It
     stopDate": botocore's service model of ListExecutions.
 
     Raises:
-        ExecutionsUnavailable: see there.
+        ExecutionsNotListed: see there.
     """
     try:
         listed = stepfunctions.get_paginator("list_executions").paginate(
@@ -155,7 +155,7 @@ def executions(status: Literal["RUNNING", "SUCCEEDED"] | None, pages: int) -> It
         for page in islice(listed, pages):
             yield from page["executions"]
     except (ClientError, BotoCoreError) as error:
-        raise ExecutionsUnavailable(error_code(error)) from None
+        raise ExecutionsNotListed(error_code(error)) from None
 
 
 def watch_deployment(now: datetime) -> None:

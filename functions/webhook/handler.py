@@ -9,11 +9,11 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, e
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
+from shared.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
 from shared.metrics import Metric
 from shared.settings import Settings
 from shared.telemetry import Telemetry, trace_header
 from webhook.delivery import Delivery, Rejected, require_api_gateway
-from webhook.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
 from webhook.projection import decode, payload_actions, project
 from webhook.secret import SecretUnavailable, WebhookSecret
 from webhook.signature import is_valid

@@ -1,6 +1,6 @@
 """What ministack's CloudWatch lacks, put right: alarms that are as true as AWS', on a clock that a drill can move.
 
-Called by local/engine.py; each function names its reason, and tests/infrastructure/test_engine_gaps.py fails when
+Called by local/engine.py; each function names its reason, and tests/infrastructure/local/test_engine_gaps.py fails when
 ministack gets it right by itself. Written against ministack 1.5.33.
 """
 

@@ -12,10 +12,10 @@ import jwt
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from local.deliveries import HOOK_ID
 from local.github import sample
 from local.github.bodies import Body, hook_delivery, hook_delivery_item, timestamp
 from local.github.control import control
+from local.github.deliveries import HOOK_ID
 from local.github.hooks import APP_ID, ORGANISATION_HOOK_ID, HookNotSetError, UnknownDeliveryError
 from local.github.paging import InvalidCursorError, cursor_page_of, page_of
 from local.github.repository import UnknownRefError

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from local.deliveries import TIMEOUT_SECONDS
 from local.github import sample
 from local.github.bodies import hook_delivery_item
+from local.github.deliveries import TIMEOUT_SECONDS
 from local.github.faults import Fault
 from local.github.hooks import HOOK_NAMES, Hook, HookNotSetError
 

@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import urllib3
 
-from local import deliveries
-from local.github import sample
+from local.github import deliveries, sample
 
 HookName = Literal["repository", "organisation", "app"]
 HOOK_NAMES: tuple[HookName, ...] = ("repository", "organisation", "app")

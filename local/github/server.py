@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from local.deliveries import TIMEOUT_SECONDS
 from local.github import sample
 from local.github.api import create_app
 from local.github.bodies import Bodies, Status
+from local.github.deliveries import TIMEOUT_SECONDS
 from local.github.faults import Fault
 from local.github.hooks import Hook
 from local.github.repository import GitRepository

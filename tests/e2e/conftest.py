@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from local import deliveries, flow, traces
-from local.alarm_drill.drill import PARAMETERS
+from drills.alarms.drill import PARAMETERS
+from local import flow, traces
+from local.github import deliveries
 from local.github_control import GitHubControl
 from local.progress import Progress
 from local.stack import LocalStack, aws_client, resources

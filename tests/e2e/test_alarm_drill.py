@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.alarm_drill.drill import Drill, write
-from local.alarm_drill.rows import ROWS
+from drills.alarms.drill import Drill, write
+from drills.alarms.rows import ROWS
 from local.progress import Progress
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from local.chaos.drill import drill
-from local.chaos.model import Expected
-from local.chaos.rows import ROWS
+from drills.chaos.drill import drill
+from drills.chaos.model import Expected
+from drills.chaos.rows import ROWS
 from local.progress import Progress
 
 if TYPE_CHECKING:

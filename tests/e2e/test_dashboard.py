@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cloudwatch.collect import Collector
-from local.dashboard import browser, page
-from local.dashboard.body import TextWidget, read
-from local.dashboard.command import draw, watched
-from local.dashboard.traffic import Traffic
 from local.progress import Progress
 from local.stack import aws_client
+from local.traffic import Traffic
+from ops.dashboard import browser, page
+from ops.dashboard.body import TextWidget, read
+from ops.dashboard.command import draw, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from local.dashboard.body import Widget
-    from local.dashboard.page import Tile
     from local.stack import LocalStack
+    from ops.dashboard.body import Widget
+    from ops.dashboard.page import Tile
 
 EMPTY = {
     # The embedded AWS throttles nothing, and AWS has this metric only when something was.

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from local.load import drill
+from drills.load.drill import drill
 from local.progress import Progress
 
 if TYPE_CHECKING:

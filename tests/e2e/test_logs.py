@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local import log_events
-from local.logs_insights import discover, fill, run
 from local.stack import resources
+from ops.logs import discover, fill, run
 from tests.conftest import ROOT
 from tests.infrastructure.test_log_events import documented
 from tests.saved_queries import saved_queries

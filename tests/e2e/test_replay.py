@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 
 from local.progress import Progress
-from local.replay.command import replay
-from local.replay.options import ReplayOptions
 from local.stack import PROJECT, StackInfo
+from ops.replay.command import replay
+from ops.replay.options import ReplayOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -241,9 +241,9 @@ def test_a_local_stack_that_does_not_answer_is_an_error_and_no_traceback(tmp_pat
 
 
 def test_the_command_line_finds_the_functions_reader_by_itself() -> None:
-    """pytest has the functions on its path; `python -m local` has not."""
+    """pytest has the functions on its path; `python -m pullback` has not."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    code = "import sys, local.replay.command; print(sys.modules['shared.dead_work'].__file__)"
+    code = "import sys, ops.replay.command; print(sys.modules['shared.dead_work'].__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, env=environ, capture_output=True, text=True, check=True, timeout=60
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local import deliveries
+from local.github import deliveries
 from local.stack import aws_environment, resources
 from tests import aws_cli
 from tests.conftest import ROOT

@@ -11,14 +11,14 @@ from rich.console import Console
 
 from local import traces
 from local.progress import Progress
-from local.trace.command import trace
-from local.trace.story import story
+from local.story import story
+from ops.trace.command import trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from local.flow import Flow
-    from local.trace.story import Row
+    from local.story import Row
     from tests.e2e.conftest import Deployed
 
 

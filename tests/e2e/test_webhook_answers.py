@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from local import deliveries
+from local.github import deliveries
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ import pytest
 
 from local.cloudwatch import emf
 from local.cloudwatch.series import MetricId
-from local.dashboard import search
-from local.dashboard.body import AlarmWidget, LogWidget, MetricWidget, read
+from ops.dashboard import search
+from ops.dashboard.body import AlarmWidget, LogWidget, MetricWidget, read
 from shared.metrics import COLD_START, COLD_START_DIMENSIONS, Metric
 from tests.aws_published import PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.dashboard.body import Widget
+    from ops.dashboard.body import Widget
     from tests.e2e.conftest import Deployed
 
 

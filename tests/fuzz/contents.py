@@ -9,10 +9,11 @@ import tarfile
 from collections import deque
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from processor.archive import ArchiveRefused, File, Limits, Symlink, Tree, pack, read_archive
-from processor.diff import ChangedFile, examine
-from processor.errors import WorkError
-from processor.syntax import NotChecked, SyntaxProblem, check, language
+from processor.actions.build.archive import ArchiveRefused, File, Limits, Symlink, Tree, pack, read_archive
+from processor.actions.build.syntax import NotChecked, SyntaxProblem, check, language
+from processor.actions.synchronize.diff import examine
+from pullrequest.changed_file import ChangedFile
+from pullrequest.errors import WorkError
 from tests.fuzz.source import Source
 from tests.fuzz.watch import watched
 from tests.unit.processor.fakes import a_tar, an_archive, member

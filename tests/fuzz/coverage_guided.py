@@ -25,7 +25,19 @@ def main() -> None:
     # Of the harness only what turns bytes into decisions: where pydantic or a codec decides, in a language without
     # coverage, different decisions are the only sign of different inputs.
     with atheris.instrument_imports(
-        include=["processor", "shared", "task", "tests", "webhook"],
+        include=[
+            "closing",
+            "crash",
+            "processor",
+            "pullrequest",
+            "replay",
+            "shared",
+            "sweeper",
+            "task",
+            "tests",
+            "watch",
+            "webhook",
+        ],
         exclude=[*harness, "tests.fuzz", "tests.conftest", "tests.support"],
     ):
         from tests.fuzz import targets

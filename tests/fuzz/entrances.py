@@ -25,8 +25,8 @@ from pydantic import ValidationError
 
 from processor.actions import build, synchronize
 from processor.callback import CallbackUnavailable
-from processor.claim import Claims
-from processor.errors import GitHubUnavailable, WorkError
+from pullrequest.claim import Claims
+from pullrequest.errors import GitHubUnavailable, WorkError
 from shared.idempotency import OncePerToken
 from shared.job import JOB_MAX_BYTES, Job, Outcome
 from tests.conftest import ROOT

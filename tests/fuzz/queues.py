@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from processor.claim import WRITE_SECONDS, Claims
-from processor.errors import GitHubRefused, GitHubUnavailable
+from pullrequest.claim import WRITE_SECONDS, Claims
+from pullrequest.errors import GitHubRefused, GitHubUnavailable
 from shared.dead_work import EXECUTION_EVENT, DeadWork, PoisonMessage, read
 from shared.job import JOB_MAX_BYTES, Job
 from tests.fuzz import aws
@@ -163,20 +163,20 @@ def dead_work(data: bytes) -> str:
 @cache
 def replay_handler() -> Any:
     clients = {"stepfunctions": aws.StepFunctions(), "sqs": aws.Queues()}
-    return load_handler("webhook.replay", clients, STATE_MACHINE_ARN=MACHINE, QUARANTINE_QUEUE_URL=QUARANTINE)
+    return load_handler("replay.handler", clients, STATE_MACHINE_ARN=MACHINE, QUARANTINE_QUEUE_URL=QUARANTINE)
 
 
 @cache
 def crash_handler() -> Any:
     clients = {"stepfunctions": aws.StepFunctions(), "sqs": aws.Queues()}
-    return load_handler("task.crash", clients, QUARANTINE_QUEUE_URL=QUARANTINE)
+    return load_handler("crash.handler", clients, QUARANTINE_QUEUE_URL=QUARANTINE)
 
 
 @cache
 def closing_handler() -> Any:
     clients = {"dynamodb": aws.Table(), "sqs": aws.Queues(), "secretsmanager": aws.Secrets({})}
     handler = load_handler(
-        "processor.closing",
+        "closing.handler",
         clients,
         IDEMPOTENCY_TABLE="table",
         GITHUB_CREDENTIAL_ARN="github",

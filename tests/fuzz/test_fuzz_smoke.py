@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from processor.archive import ArchiveRefused, Limits, Tree, pack, read_archive
+from processor.actions.build.archive import ArchiveRefused, Limits, Tree, pack, read_archive
 from tests.fuzz import contents, engines, entrances, queues
 from tests.fuzz.targets import TARGETS, Target
 from tests.fuzz.watch import watched
@@ -102,7 +102,7 @@ class TestTheHarness:
             queues.replay(b"\0\0\0\0\5{}")
 
     def test_a_path_that_escapes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("processor.archive.link_fault", lambda path, target: None)
+        monkeypatch.setattr("processor.actions.build.archive.link_fault", lambda path, target: None)
         tree = read(gzip.compress(a_tar(member("t/a/l", type=tarfile.SYMTYPE, linkname="../../../etc"))))
         with pytest.raises(AssertionError, match="leads out of the tree"):
             contents.check_tree(tree)

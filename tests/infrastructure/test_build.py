@@ -24,18 +24,15 @@ ROOMS = {
     "webhook": "WebhookFunction",
     "task": "TaskFunction",
     "processor": "ProcessorFunction",
+    "crash": "CrashFunction",
+    "closing": "ClosingFunction",
+    "replay": "ReplayFunction",
+    "sweeper": "SweeperFunction",
     "watch": "WatchFunction",
 }
-HANDLERS = {
-    "WebhookFunction": "webhook.handler",
-    "ReplayFunction": "webhook.replay",
-    "TaskFunction": "task.handler",
-    "CrashFunction": "task.crash",
-    "ProcessorFunction": "processor.handler",
-    "ClosingFunction": "processor.closing",
-    "SweeperFunction": "processor.sweeper",
-    "WatchFunction": "watch.handler",
-}
+WRITE_TO_GITHUB = {"closing", "processor", "sweeper"}
+"""The rooms that have the pull request's side with them, and its dependencies."""
+HANDLERS = {function: f"{room}.handler" for room, function in ROOMS.items()}
 
 
 def imports(directory: Path) -> Iterator[tuple[Path, str]]:
@@ -48,15 +45,7 @@ def imports(directory: Path) -> Iterator[tuple[Path, str]]:
                 yield file, node.module or ""
 
 
-@pytest.mark.parametrize("room", [*ROOMS, "shared"])
-def test_a_room_imports_itself_and_shared_only(room: str) -> None:
-    others = {*ROOMS, "shared", "local", "tests"} - {room, "shared"}
-    assert [
-        (str(file), name) for file, name in imports(ROOT / "functions" / room) if name.split(".")[0] in others
-    ] == []
-
-
-@pytest.mark.parametrize("room", ["webhook", "task", "watch", "shared"])
+@pytest.mark.parametrize("room", sorted({*ROOMS, "shared"} - WRITE_TO_GITHUB))
 def test_the_fast_rooms_import_nothing_heavy(room: str) -> None:
     heavy = {"github", "yaml", "requests", "unidiff", "aws_lambda_powertools.event_handler"}
     for file, name in imports(ROOT / "functions" / room):
@@ -125,6 +114,7 @@ def test_a_package_holds_its_room_and_no_other(package: Path, room: str) -> None
     directory = package / ROOMS[room]
     assert (directory / room / "handler.py").exists()
     assert (directory / "shared" / "job.py").exists()
+    assert (directory / "pullrequest").exists() is (room in WRITE_TO_GITHUB)
     assert not [other for other in ROOMS if other != room and (directory / other).exists()]
     assert not list(directory.rglob("__pycache__"))
 
@@ -160,6 +150,6 @@ def test_a_package_is_well_below_lambdas_limit(package: Path, room: str) -> None
     assert size < 100 * 1024 * 1024, f"{size / 1e6:.0f} MB of 250 MB"
 
 
-def test_the_packages_of_webhook_and_task_hold_no_github_client(package: Path) -> None:
-    for function in ("WebhookFunction", "TaskFunction"):
-        assert not (package / function / "github").exists()
+@pytest.mark.parametrize("room", ROOMS)
+def test_only_who_writes_to_github_has_its_client(package: Path, room: str) -> None:
+    assert (package / ROOMS[room] / "github").exists() is (room in WRITE_TO_GITHUB)

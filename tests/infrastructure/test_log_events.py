@@ -64,9 +64,8 @@ def imported(file: Path) -> Iterator[Path]:
             case ast.Import(names=aliases):
                 names = [alias.name for alias in aliases]
         for name in names:
-            found = FUNCTIONS / (name.replace(".", "/") + ".py")
-            if found.exists():
-                yield found
+            path = FUNCTIONS / name.replace(".", "/")
+            yield from (one for one in (path.with_suffix(".py"), path / "__init__.py") if one.exists())
 
 
 def reached(file: Path) -> set[Path]:

@@ -9,14 +9,15 @@ import pytest
 from jsonata import Jsonata
 
 from processor import errors
-from processor.answers import LAG_SECONDS
-from processor.attendance import DEADLINE_MARGIN_SECONDS
-from processor.claim import LEASE_SECONDS, WRITE_SECONDS
+from processor.heartbeat import DEADLINE_MARGIN_SECONDS
+from pullrequest import errors as pullrequest_errors
+from pullrequest.answers import LAG_SECONDS
+from pullrequest.claim import LEASE_SECONDS, WRITE_SECONDS
 from shared.aws import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT
+from shared.executions import BUDGET
 from shared.idempotency import EXPIRES_AFTER_SECONDS
 from shared.job import Job, TaskEvent
 from tests.conftest import ROOT
-from webhook.executions import BUDGET
 
 GITHUB_WAITS_SECONDS = 10
 
@@ -167,9 +168,16 @@ def test_retries_are_separate_bounded_and_jittered(state: dict[str, Any]) -> Non
 
 
 def test_every_error_that_is_matched_can_occur(state: dict[str, Any]) -> None:
-    ours = {name for name, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, Exception)}
+    ours = {
+        name
+        for name, value in [
+            *inspect.getmembers(pullrequest_errors, inspect.isclass),
+            *inspect.getmembers(errors, inspect.isclass),
+        ]
+        if issubclass(value, Exception)
+    }
     task = (ROOT / "functions/task/handler.py").read_text()
-    crash = (ROOT / "functions/task/crash.py").read_text()
+    crash = (ROOT / "functions/crash/handler.py").read_text()
     matched = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
     assert len(matched) == len(set(matched))
     for error in matched:
@@ -182,7 +190,7 @@ def test_every_error_that_is_matched_can_occur(state: dict[str, Any]) -> None:
     "error", ["UnknownAction", "InvalidJob", "GitHubRefused", "DeadlineExceeded", "CredentialInvalid"]
 )
 def test_what_another_attempt_cannot_cure_is_not_retried(state: dict[str, Any], error: str) -> None:
-    assert hasattr(errors, error)
+    assert hasattr(errors, error) or hasattr(pullrequest_errors, error)
     assert all(error not in retrier["ErrorEquals"] for retrier in state["Retry"])
 
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from processor.errors import GitHubUnavailable, InvalidJob
-from processor.work import Result
+from processor.errors import InvalidJob
+from pullrequest.errors import GitHubUnavailable
+from pullrequest.result import Result
 from shared.metrics import Metric
 from shared.telemetry import fingerprint
-from tests.integration import test_attempt_on_moto as attempts
+from tests.integration.processor import test_attempt_on_moto as attempts
 from tests.support import LambdaContext
 
 if TYPE_CHECKING:
-    from tests.integration.test_attempt_on_moto import Stage
+    from tests.integration.processor.test_attempt_on_moto import Stage
 
 stage = attempts.stage
 event = attempts.event

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from processor.claim import Attempt, Claims
-from processor.errors import GitHubRefused, GitHubUnavailable
-from processor.work import Result
+from pullrequest.claim import Attempt, Claims
+from pullrequest.errors import GitHubRefused, GitHubUnavailable
+from pullrequest.result import Result
 from shared.aws import client as shared_client
 from shared.dead_work import read
 from shared.metrics import Metric
@@ -47,7 +47,7 @@ def github() -> RefusingGitHub:
 
 @pytest.fixture
 def closing(account: Account, github: RefusingGitHub, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    handler = account.handler("processor.closing")
+    handler = account.handler("closing.handler")
     monkeypatch.setattr(handler, "connect", lambda job, credential, url, telemetry: github)
     return handler
 

@@ -16,11 +16,12 @@ from aws_xray_sdk import global_sdk_config
 from aws_xray_sdk.core import xray_recorder
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from processor.errors import GitHubUnavailable, TaskClosed
-from processor.work import Result
+from processor.errors import TaskClosed
+from pullrequest.errors import GitHubUnavailable
+from pullrequest.result import Result
 from shared.telemetry import fingerprint
 from tests.dead_work import destination_record, sqs_event, status_event, task_event
-from tests.integration.test_attempt_on_moto import Action, StepFunctions
+from tests.integration.processor.test_attempt_on_moto import Action, StepFunctions
 from tests.support import SHA, LambdaContext
 from tests.unit.processor.fakes import FakeGitHub
 
@@ -122,7 +123,7 @@ def test_the_token_is_nowhere_but_as_a_fingerprint(  # noqa: C901 - one way afte
         ARTIFACT_LINK="https://example/{bucket}/{key}",
         HEARTBEAT_INTERVAL_SECONDS="1",
     )
-    crash, replay, closing = (account.handler(name) for name in ("task.crash", "webhook.replay", "processor.closing"))
+    crash, replay, closing = (account.handler(name) for name in ("crash.handler", "replay.handler", "closing.handler"))
     stepfunctions, action, github = StepFunctions(), Action(), FakeGitHub(heads=[SHA])
     for module in (processor, crash):
         monkeypatch.setattr(module, "stepfunctions", stepfunctions)
@@ -243,7 +244,7 @@ def _role() -> str:
 
 def test_handlers_can_be_imported_again() -> None:
     """The modules that the canary went through hold nothing of its account."""
-    for name in ("task.handler", "processor.handler", "task.crash", "webhook.replay", "processor.closing"):
+    for name in ("task.handler", "processor.handler", "crash.handler", "replay.handler", "closing.handler"):
         sys.modules.pop(name, None)
     with pytest.raises(RuntimeError, match="is not set"):
-        importlib.import_module("task.crash")
+        importlib.import_module("crash.handler")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from shared.executions import Start
 from shared.metrics import Metric
-from tests.integration import test_webhook_on_moto as webhook
 from tests.integration.test_wiring_on_moto import counted as in_the_log
+from tests.integration.webhook import test_webhook_on_moto as webhook
 from tests.support import DELIVERY_ID, LambdaContext
-from webhook.executions import Start
 
 if TYPE_CHECKING:
     from types import ModuleType

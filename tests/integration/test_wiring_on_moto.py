@@ -11,7 +11,7 @@ import pytest
 from shared.settings import ConfigurationError
 from shared.telemetry import Telemetry
 from tests.dead_work import destination_record, sqs_event, status_event
-from tests.integration.test_attempt_on_moto import StepFunctions
+from tests.integration.processor.test_attempt_on_moto import StepFunctions
 from tests.support import LambdaContext
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Account
 
 NEEDED = {
-    "processor.closing": ("IDEMPOTENCY_TABLE", "GITHUB_CREDENTIAL_ARN", "GITHUB_API_URL", "QUARANTINE_QUEUE_URL"),
+    "closing.handler": ("IDEMPOTENCY_TABLE", "GITHUB_CREDENTIAL_ARN", "GITHUB_API_URL", "QUARANTINE_QUEUE_URL"),
     "processor.handler": (
         "IDEMPOTENCY_TABLE",
         "ARTIFACT_BUCKET",
@@ -29,10 +29,10 @@ NEEDED = {
         "GITHUB_API_URL",
         "HEARTBEAT_INTERVAL_SECONDS",
     ),
-    "task.crash": ("QUARANTINE_QUEUE_URL",),
+    "crash.handler": ("QUARANTINE_QUEUE_URL",),
     "task.handler": ("PROCESSOR_FUNCTION_ARN", "IDEMPOTENCY_TABLE"),
     "webhook.handler": ("STATE_MACHINE_ARN", "WEBHOOK_SECRET_ARN", "REPLAY_QUEUE_URL"),
-    "webhook.replay": ("STATE_MACHINE_ARN", "QUARANTINE_QUEUE_URL"),
+    "replay.handler": ("STATE_MACHINE_ARN", "QUARANTINE_QUEUE_URL"),
 }
 VALUES = {
     "ARTIFACT_BUCKET": "artifacts",
@@ -43,23 +43,23 @@ VALUES = {
     "REPLAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/replay",
 }
 CLIENTS = [
-    ("processor.closing", "claims._dynamodb", "dynamodb", 2),
-    ("processor.closing", "consumer._sqs", "sqs", 2),
+    ("closing.handler", "claims._dynamodb", "dynamodb", 2),
+    ("closing.handler", "consumer._sqs", "sqs", 2),
     ("processor.handler", "stepfunctions", "stepfunctions", 2),
     # The next one comes in half a minute anyway.
     ("processor.handler", "heartbeats", "stepfunctions", 1),
     ("processor.handler", "claims._dynamodb", "dynamodb", 2),
     ("processor.handler", "once._store.client", "dynamodb", 1),
     ("processor.handler", "artifacts._s3", "s3", 2),
-    ("task.crash", "stepfunctions", "stepfunctions", 2),
-    ("task.crash", "consumer._sqs", "sqs", 2),
+    ("crash.handler", "stepfunctions", "stepfunctions", 2),
+    ("crash.handler", "consumer._sqs", "sqs", 2),
     ("task.handler", "lambda_client", "lambda", 2),
     ("task.handler", "once._store.client", "dynamodb", 1),
     # GitHub waits for the answer.
     ("webhook.handler", "executions._stepfunctions", "stepfunctions", 1),
-    ("webhook.replay", "stepfunctions", "stepfunctions", 2),
-    ("webhook.replay", "executions._stepfunctions", "stepfunctions", 2),
-    ("webhook.replay", "consumer._sqs", "sqs", 2),
+    ("replay.handler", "stepfunctions", "stepfunctions", 2),
+    ("replay.handler", "executions._stepfunctions", "stepfunctions", 2),
+    ("replay.handler", "consumer._sqs", "sqs", 2),
 ]
 
 
@@ -105,12 +105,12 @@ def test_every_client_is_of_its_service_and_tries_so_often(
 @pytest.mark.parametrize(
     ("module", "service"),
     [
-        ("processor.closing", "closing"),
+        ("closing.handler", "closing"),
         ("processor.handler", "processor"),
-        ("task.crash", "crash"),
+        ("crash.handler", "crash"),
         ("task.handler", "task"),
         ("webhook.handler", "webhook"),
-        ("webhook.replay", "replay"),
+        ("replay.handler", "replay"),
     ],
 )
 def test_every_handler_counts_under_the_name_of_its_function(account: Account, module: str, service: str) -> None:
@@ -134,7 +134,7 @@ def test_a_crash_is_counted(
     metrics: dict[str, int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    crash = account.handler("task.crash")
+    crash = account.handler("crash.handler")
     stepfunctions = StepFunctions(errors={"failure": code} if code else {})
     account.monkeypatch.setattr(crash, "stepfunctions", stepfunctions)
     consumed(crash, destination_record(job_data))
@@ -144,7 +144,7 @@ def test_a_crash_is_counted(
 def test_a_crash_that_could_not_be_told_is_given_back_by_name(
     account: Account, job_data: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crash = account.handler("task.crash")
+    crash = account.handler("crash.handler")
     account.monkeypatch.setattr(crash, "stepfunctions", StepFunctions(errors={"failure": "ThrottlingException"}))
     assert consumed(crash, destination_record(job_data)) == ["message-0"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -157,7 +157,7 @@ def test_a_crash_that_could_not_be_told_is_given_back_by_name(
 def test_a_replay_is_counted_and_one_of_what_runs_is_too(
     account: Account, job_data: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replay = account.handler("webhook.replay")
+    replay = account.handler("replay.handler")
     assert consumed(replay, status_event(job_data)) == []
     assert counted(capsys) == {"ReplayStarted": 1}
     client = replay.stepfunctions
@@ -173,7 +173,7 @@ def test_a_replay_is_counted_and_one_of_what_runs_is_too(
 def test_the_trace_of_an_execution_that_never_was_is_not_asked_for(
     account: Account, job_data: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replay = account.handler("webhook.replay")
+    replay = account.handler("replay.handler")
     assert consumed(replay, job_data) == []
     assert "trace not found" not in capsys.readouterr().out
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from processor.artifacts import StoredObject
-from processor.claim import StoredResult
-from processor.errors import WorkInProgress
+from pullrequest.errors import WorkInProgress
+from pullrequest.result import StoredResult
 from shared.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from processor.diff import ChangedFile
+    from pullrequest.changed_file import ChangedFile
 
 SHA = "a" * 40
 NEWER_SHA = "c" * 40

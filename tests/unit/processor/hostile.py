@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from processor.actions import build, synchronize
-from processor.diff import ChangedFile
+from pullrequest.changed_file import ChangedFile
 from tests.unit.processor.fakes import FakeGitHub, FakeWork, a_job, an_archive
 
 CANARY = "/tmp/pullback-was-executed"  # noqa: S108 - a name that must never come into being

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.archive import (
+from processor.actions.build.archive import (
     MAX_FILE_BYTES,
     MAX_LISTED_LEFT_OUT,
     MAX_PATH_BYTES,
@@ -26,7 +26,7 @@ from processor.archive import (
     path_fault,
     read_archive,
 )
-from processor.errors import GitHubUnavailable
+from pullrequest.errors import GitHubUnavailable
 from tests.unit.processor.fakes import a_tar, an_archive, member
 
 if TYPE_CHECKING:

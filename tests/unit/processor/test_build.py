@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from processor import bundle
 from processor.actions import build
-from processor.archive import Limits, read_archive
-from processor.errors import DeadlineExceeded, GitHubUnavailable
+from processor.actions.build import bundle
+from processor.actions.build.archive import Limits, read_archive
+from processor.errors import DeadlineExceeded
+from pullrequest.errors import GitHubUnavailable
 from tests.unit.processor.fakes import SHA, FakeGitHub, FakeWork, a_job, a_tar, an_archive, member
 
 FILES = {"src/a.py": b"x = 1\n", "b.json": b"{}", "docs/c.md": b"# c\n"}

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.diff import (
+from processor.actions.synchronize.diff import (
     MAX_ADDED_LINES,
     MAX_LINE_CHARACTERS,
     MAX_LISTED,
     MAX_WITHHELD_LINES,
-    ChangedFile,
     added_lines,
     examine,
     is_binary_addition,
     sensitive_kinds,
 )
+from pullrequest.changed_file import ChangedFile
 
 
 def added(path: str, *lines: str, **fields: Any) -> ChangedFile:

@@ -8,7 +8,7 @@ import tracemalloc
 import zlib
 from typing import TYPE_CHECKING
 
-from processor.archive import pack, read_archive
+from processor.actions.build.archive import pack, read_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

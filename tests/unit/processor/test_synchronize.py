@@ -5,8 +5,9 @@ import json
 import pytest
 
 from processor.actions import synchronize
-from processor.diff import ChangedFile
-from processor.errors import DeadlineExceeded, GitHubUnavailable
+from processor.errors import DeadlineExceeded
+from pullrequest.changed_file import ChangedFile
+from pullrequest.errors import GitHubUnavailable
 from tests.unit.processor.fakes import FakeGitHub, FakeWork, a_job
 
 FINE = ChangedFile("src/a.py", "modified", 1, 0, "@@ -1 +1,2 @@\n x\n+y")

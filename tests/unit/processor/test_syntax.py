@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.syntax import MAX_BYTES, MAX_PYTHON_BYTES, NotChecked, SyntaxProblem, check, language, limit
+from processor.actions.build.syntax import (
+    MAX_BYTES,
+    MAX_PYTHON_BYTES,
+    NotChecked,
+    SyntaxProblem,
+    check,
+    language,
+    limit,
+)
 
 
 @pytest.mark.parametrize(

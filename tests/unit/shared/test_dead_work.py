@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.dead_work import PoisonMessage, read
 from shared.job import Job
+from tests.conftest import ROOT
 from tests.dead_work import TOKEN, destination_record, execution_arn, replayed_event, status_event, task_event
 
 
@@ -147,3 +150,8 @@ def test_nothing_but_poison_comes_of_a_damaged_event(data: st.DataObject) -> Non
     except PoisonMessage as poison:
         told = str(poison)
     assert told == "Job" or (told and TOKEN not in told)
+
+
+def test_the_reader_loads_no_sdk() -> None:
+    code = "import sys, shared.dead_work; sys.exit('boto3' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT / "functions", check=True)

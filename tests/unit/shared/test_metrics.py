@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.docs import PAGE, answers_table, metrics_page
-from local.record import filled
+from drills.record import filled
+from pullback.docs import PAGE, answers_table, metrics_page
 from shared.metrics import Metric
 from shared.telemetry import Telemetry
 from tests.conftest import ROOT

@@ -1,0 +1,1 @@
+"""Break it, and see what holds: faults, alarms, load."""

@@ -1,0 +1,1 @@
+"""The load drill, `make load`: many deliveries from many clients, each followed to its end."""

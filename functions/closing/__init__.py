@@ -1,0 +1,1 @@
+"""Closes the status of work whose execution ended without success."""

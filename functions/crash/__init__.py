@@ -1,0 +1,1 @@
+"""Tells the execution that its processor died."""

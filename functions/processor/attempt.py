@@ -1,0 +1,95 @@
+"""Does a piece of work once, and shows it on the pull request: pending, then the result."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from processor.errors import OutcomeTooLarge
+from pullrequest.errors import WorkError
+from pullrequest.result import Result, StoredResult
+from pullrequest.showing import STATES, show, show_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from processor.work import Action, Work
+    from pullrequest.claim import Claim
+    from pullrequest.github import PullRequestClient
+    from shared.job import Job
+
+RESULT_MAX_BYTES = 64 * 1024
+"""Far below Step Functions' 256 KiB: the result is also stored in the table, twice, and shown."""
+
+
+def carry_out(
+    job: Job,
+    work: Work,
+    action: Action,
+    claim: Claim,
+    *,
+    confirm: Callable[[], None],
+    elapsed_ms: Callable[[], int],
+) -> StoredResult:
+    """The result of the job's work: done and shown now, or found as an earlier attempt left it.
+
+    Work for a SHA that is not the pull request's head is superseded: it concludes ``cancelled``, and is not kept,
+    because the SHA may become the head again.
+
+    A failed attempt leaves the pending status alone: the state machine may try again. When it does not, the status is
+    closed at the execution's end (closing.handler).
+
+    Args:
+        job: the job.
+        work: its running work.
+        action: what to do.
+        claim: the claim to the work; it has ended when this returns or raises.
+        confirm: raises when nobody waits for this attempt any more. Asked before anything is written: whoever ended
+            the execution since then finds this claim and takes it over.
+        elapsed_ms: milliseconds since the attempt began.
+
+    Raises:
+        WorkInProgress: somebody else has taken the work over.
+        OutcomeTooLarge: see there.
+        Exception: whatever the action raises.
+    """
+    if claim.phase == "reported" and claim.result is not None:
+        return claim.result
+    try:
+        confirm()
+        if newest := work.github.newer_head():
+            return _superseded(newest, work.github, claim, elapsed_ms())
+        if claim.result is None:
+            show(work.github, claim, "pending", action.PENDING)
+            claim.written()
+            result = _bounded(action.run(job, work))
+            work.checkpoint()
+            if newest := work.github.newer_head():
+                return _superseded(newest, work.github, claim, elapsed_ms())
+            stored = claim.decide(result, elapsed_ms())
+        else:
+            stored = claim.result
+        work.checkpoint()
+        show_result(work.github, claim, stored)
+    except BaseException:
+        # If the record cannot be written now, its lease runs out.
+        with suppress(WorkError):
+            claim.end("released", pending_shown=claim.pending_shown)
+        raise
+    return stored
+
+
+def _superseded(newest: str, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:
+    """Ends work for a SHA that is not the head any more; what is shown of it is closed."""
+    result = Result(conclusion="cancelled", summary=f"superseded by {newest[:7]}")
+    if claim.pending_shown:
+        show(github, claim, STATES[result.conclusion], result.summary)
+    claim.end("released", pending_shown=False)
+    return StoredResult(**result.model_dump(), duration_ms=elapsed_ms)
+
+
+def _bounded(result: Result) -> Result:
+    size = len(result.model_dump_json().encode())
+    if size > RESULT_MAX_BYTES:
+        raise OutcomeTooLarge(f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed")
+    return result

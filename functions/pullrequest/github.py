@@ -1,0 +1,339 @@
+"""GitHub, seen from one job: its repository, its pull request, its head SHA."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import requests.adapters
+from github import Auth
+
+from pullrequest.answers import (
+    ARCHIVE,
+    ARCHIVE_LINK,
+    FILES,
+    LAG_SECONDS,
+    PULL,
+    SET_STATUS,
+    STATUSES,
+    UNSURE_PAUSE_SECONDS,
+    Seen,
+    age_of,
+    error_of,
+    is_pushed_back,
+)
+from pullrequest.changed_file import ChangedFile
+from pullrequest.errors import GitHubLagging, GitHubRefused
+from pullrequest.github_access import (
+    PAGE,
+    RETRY,
+    TIMEOUT_SECONDS,
+    USER_AGENT,
+    Access,
+    Calls,
+    Installations,
+    Patience,
+    authentication,
+    sign_in,
+    sign_in_for,
+)
+from pullrequest.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from github import Github
+    from github.CommitStatus import CommitStatus
+    from github.File import File
+    from github.Requester import Requester
+
+    from pullrequest.github_access import ReadsCredential
+    from shared.job import Job
+    from shared.telemetry import Telemetry
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+Value = TypeVar("Value")
+Known = TypeVar("Known", str, int)
+State = Literal["pending", "success", "failure", "error"]
+
+MAX_FILES = 3_000
+"""GitHub lists no more files of a pull request."""
+
+MAX_STATUSES = 300
+"""Newest statuses of a commit that are looked through for the action's own."""
+
+MAX_DESCRIPTION = 140
+"""Characters of a commit status description: GitHub answers 422 to more."""
+
+_DOWNLOAD_TIMEOUT_SECONDS = (5.0, 30.0)
+"""To connect, and to wait for further bytes: codeload packs large repositories while it sends them."""
+
+
+class ByteStream(Protocol):
+    """What an archive is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``; none at the end."""
+
+
+def connect(
+    job: Job,
+    credential: ReadsCredential,
+    api_url: str,
+    telemetry: Telemetry,
+    *,
+    age: Callable[[], float] = lambda: 0.0,
+    installations: Installations | None = None,
+    patience: Patience | None = None,
+    timeout: int = TIMEOUT_SECONDS,
+    download_timeout: tuple[float, float] = _DOWNLOAD_TIMEOUT_SECONDS,
+) -> PullRequestClient:
+    """The client for a job.
+
+    Args:
+        job: says which repository, pull request, head SHA, and installation.
+        credential: reads a token, or a GitHub App's id and key; an App asks for a token of its installation.
+        api_url: GitHub's API, such as ``https://api.github.com``.
+        telemetry: counts the calls.
+        age: seconds since the job's event.
+        installations: remembers the App's installations, for jobs that name none.
+        patience: waits while GitHub lags; the default waits as ``answers.PAUSES_SECONDS`` says.
+        timeout: seconds to wait for a connection, or for bytes of an answer.
+        download_timeout: the same two, for the archive.
+
+    Raises:
+        CredentialUnavailable, CredentialInvalid: what reading the credential raises.
+        GitHubUnavailable, GitHubRateLimited, GitHubRefused: GitHub did not give the installation's token.
+    """
+    calls = Calls(telemetry, age)
+    known = installations or Installations()
+
+    def signed_in(fresh: bool) -> Github:  # noqa: FBT001 - its one parameter
+        auth = authentication(credential.read(fresh=fresh))
+        if isinstance(auth, Auth.AppAuth):
+            path = f"/repos/{job.repository.full_name}"
+            installation = job.installation.id if job.installation else None
+            return sign_in_for(path, auth, known, installation, api_url, calls, timeout=timeout)
+        # Two writes a job, and at most some thirty reads: nothing to slow down.
+        return sign_in(auth, api_url, calls, timeout=timeout)
+
+    return PullRequestClient(job, Access(signed_in), calls, patience or Patience(telemetry, age), download_timeout)
+
+
+class PullRequestClient:
+    """What actions do on GitHub. Make it with ``connect``.
+
+    All methods raise:
+        GitHubUnavailable: no answer, a broken one, or 5xx, after some attempts.
+        GitHubRateLimited: a rate limit.
+        GitHubLagging: GitHub does not know yet what its webhook told of, after some pauses.
+        GitHubRefused: what is final: see ``pullrequest.answers``.
+    """
+
+    def __init__(
+        self, job: Job, access: Access, calls: Calls, patience: Patience, download_timeout: tuple[float, float]
+    ) -> None:
+        self._job = job
+        self._number = job.pull_request.number
+        self._sha = job.pull_request.head.sha
+        self._context = f"pullback/{job.action}"
+        self._path = f"/repos/{job.repository.full_name}"
+        self._access = access
+        self._calls = calls
+        self._patience = patience
+        self._download_timeout = download_timeout
+        self._changed_files: int | None = None
+
+    def patiently(self, function: Callable[[], Value]) -> Value:
+        """The function's result, once GitHub does not lag and takes the credential.
+
+        What this class reads is read so; for what writes, the caller has to say what belongs to one try.
+        """
+        return self._patience.wait_out(lambda: self._access.renewing(function))
+
+    def newer_head(self) -> str | None:
+        """The pull request's head when there was a newer push than the job's; None while the job's is the newest."""
+        return self.patiently(self._newer_head)
+
+    def changed_files(self) -> int:
+        """How many files the pull request changes; ``files`` may give fewer."""
+        return self.patiently(self._seen).changed_files
+
+    def files(self) -> Iterator[ChangedFile]:
+        """The changed files, page by page, and no more than MAX_FILES."""
+        expected = self.changed_files() if self._changed_files is None else self._changed_files
+        # By number, not by link: bounded, and no page stays in memory.
+        for number in range(MAX_FILES // PAGE):
+            page = self.patiently(partial(self._page_of_files, number, expected - number * PAGE))
+            yield from page
+            if len(page) < PAGE:
+                return
+
+    def set_status(self, state: State, description: str, target_url: str | None = None) -> None:
+        """Sets the action's commit status on the job's head SHA: one try, see ``patiently``.
+
+        Args:
+            state: GitHub's state.
+            description: one line; cut, and without control characters.
+            target_url: where the details are.
+        """
+        fields = {"state": state, "description": _described(description), "context": self._context}
+        if target_url:
+            fields["target_url"] = target_url
+        with self._calls.call(SET_STATUS):
+            _, answer = self._requester.requestJsonAndCheck("POST", f"{self._path}/statuses/{self._sha}", input=fields)
+            # Only an answer that says so is success: a proxy's page of 200 says nothing.
+            if (answer["state"], answer["context"]) != (state, self._context):
+                raise ValueError
+
+    def shows(self, state: State, description: str, target_url: str | None = None) -> bool:
+        """Whether the action's newest commit status on the job's head SHA is exactly this one."""
+        shown = self.patiently(self._shown)
+        if shown is None:
+            return False
+        return (shown.state, shown.description or "", shown.target_url or None) == (
+            state,
+            _described(description),
+            target_url,
+        )
+
+    @contextmanager
+    def open_archive(self) -> Iterator[ByteStream]:
+        """The repository at the job's head SHA, as ``git archive`` packs it: a gzip-compressed tar stream.
+
+        Reading raises GitHubUnavailable when the stream breaks.
+        """
+        with requests.Session() as session, self.patiently(lambda: self._download(session)) as response:
+            yield _Download(response, self._calls)
+
+    def _download(self, session: requests.Session) -> requests.Response:
+        with self._calls.call(ARCHIVE_LINK):
+            headers, _ = self._requester.requestJsonAndCheck("GET", f"{self._path}/tarball/{self._sha}")
+            link = str(headers["location"])
+        if urlsplit(link).scheme != urlsplit(self._requester.base_url).scheme:
+            raise GitHubRefused(f"{ARCHIVE}: redirected to another scheme")
+        # The link holds a key of its own for private repositories, and urllib3 logs the links of broken connections
+        # that it retries: only answers are retried here.
+        retry = RETRY.new(connect=0, read=0, other=0)
+        session.mount(link, requests.adapters.HTTPAdapter(max_retries=retry))
+        with self._calls.call(ARCHIVE):
+            response = session.get(
+                link,
+                stream=True,
+                timeout=self._download_timeout,
+                # The API's credential belongs to the API's host, and the link needs none. Without this, requests
+                # would also look into a .netrc.
+                auth=lambda request: request,
+                headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+                allow_redirects=False,
+            )
+            if response.status_code != requests.codes.ok:
+                response.close()
+                raise error_of(ARCHIVE, response.status_code, response.headers, age_seconds=self._calls.age())
+        return response
+
+    @property
+    def _requester(self) -> Requester:
+        # Each time anew: the access may have signed in again.
+        return self._access.github.requester
+
+    def _newer_head(self) -> str | None:
+        seen = self._seen()
+        age = age_of(seen, self._job)
+        if age == "unsure":
+            self._patience.sleep(UNSURE_PAUSE_SECONDS)
+            seen = self._seen()
+            age = age_of(seen, self._job)
+        if age == "current":
+            return None
+        if age == "older":
+            if self._calls.age() < LAG_SECONDS:
+                raise GitHubLagging(f"{PULL}: older than the event", PULL)
+            if not is_pushed_back(seen, self._job):
+                raise GitHubRefused(f"{PULL}: older than the event, still")
+        return seen.head_sha
+
+    def _seen(self) -> Seen:
+        with self._calls.call(PULL):
+            # Read as it came: PyGithub's objects ask again for what an answer lacks.
+            _, answer = self._requester.requestJsonAndCheck("GET", f"{self._path}/pulls/{self._number}")
+            seen = Seen(
+                head_sha=_known(answer["head"]["sha"], str),
+                base_ref=_known(answer["base"]["ref"], str),
+                updated_at=_moment(answer.get("updated_at")),
+                changed_files=_known(answer["changed_files"], int),
+            )
+        self._changed_files = seen.changed_files
+        return seen
+
+    def _page_of_files(self, number: int, expected: int) -> list[ChangedFile]:
+        with self._calls.call(FILES):
+            # A new one each time: PyGithub's objects remember what they have read.
+            repository = self._access.github.get_repo(self._job.repository.full_name)
+            page = [_changed_file(file) for file in repository.get_pull(self._number).get_files().get_page(number)]
+        if len(page) < min(expected, PAGE) and self._calls.age() < LAG_SECONDS:
+            raise GitHubLagging(f"{FILES}: fewer than the pull request changes", FILES)
+        return page
+
+    def _shown(self) -> CommitStatus | None:
+        with self._calls.call(STATUSES):
+            # Newest first, those of other contexts among them.
+            commit = self._access.github.get_repo(self._job.repository.full_name).get_commit(self._sha)
+            statuses = islice(commit.get_statuses(), MAX_STATUSES)
+            return next((one for one in statuses if one.context == self._context), None)
+
+
+class _Download:
+    """The body of an answer, as it is on the wire: no content encoding is undone."""
+
+    def __init__(self, response: requests.Response, calls: Calls) -> None:
+        self._raw = response.raw
+        self._calls = calls
+
+    def read(self, size: int, /) -> bytes:
+        with self._calls.part_of("GET archive"):
+            # What has arrived, so that a slow sender cannot keep the reader from its checkpoints.
+            data: bytes = self._raw.read1(size, decode_content=False)
+            return data
+
+
+def _changed_file(file: File) -> ChangedFile:
+    return ChangedFile(
+        path=_known(file.filename, str),
+        status=_known(file.status, str),
+        additions=_known(file.additions, int),
+        deletions=_known(file.deletions, int),
+        patch=file.patch or None,
+        blob_sha=file.sha,
+        previous_path=file.previous_filename,
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    """GitHub's time; None when there is none, which is no reason to fail."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _known(value: Known, kind: type[Known]) -> Known:
+    """The value, unless the answer lacks it: PyGithub then gives None, whatever its types say."""
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
+
+
+def _described(text: str) -> str:
+    clean = one_line(text)
+    return clean if len(clean) <= MAX_DESCRIPTION else f"{clean[: MAX_DESCRIPTION - 1]}…"

@@ -1,0 +1,1 @@
+"""Starts the job of dead work again."""

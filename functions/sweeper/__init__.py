@@ -1,0 +1,1 @@
+"""Asks GitHub to deliver again what the webhook was not there to take."""
