@@ -87,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
         description="The secret comes from the environment (PULLBACK_SECRET), not from the command line, "
         "which every user of the machine can read.",
     )
-    trigger.add_argument("--action", default="synchronize", help="a sample of events/ (default: synchronize)")
+    trigger.add_argument(
+        "--action", default="synchronize", help="the action to start, by one of its own triggers (default: synchronize)"
+    )
     trigger.add_argument("--event", type=Path, help="send this payload instead, as it is")
     trigger.add_argument("--delivery-id", help="send again under an id that was used before")
     replay = commands.add_parser(

@@ -52,7 +52,7 @@ class Deployed:
 
     def body(self, sample: str, pull_request: PullRequest | None = None, **changes: Any) -> bytes:
         """The sample delivery of an action."""
-        body = deliveries.render(flow.event_file(sample), pull_request or self.github.pull_request())
+        body = deliveries.render(flow.event_file(sample).read_bytes(), pull_request or self.github.pull_request())
         return json.dumps({**json.loads(body), **changes}).encode() if changes else body
 
     def send(
