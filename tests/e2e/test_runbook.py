@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Deployed
 
 CANNOT = {
-    "aws service-quotas list-service-quotas": "it has no Service Quotas",
     "make trace": "it has no X-Ray to read from; without STACK= the same command reads .local/traces.jsonl",
 }
 """First commands and commands of Verify that the embedded AWS does not answer."""
