@@ -66,6 +66,11 @@ class GitHubControl:
         """Makes requests fail; the fields are those of ``local.github.Fault``."""
         self._call("POST", "/faults", fault)
 
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults since they were cleared, in order: method, path, and ``met``, the requests that each has met."""
+        faults: list[dict[str, Any]] = self._call("GET", "/faults")
+        return faults
+
     def clear_faults(self) -> None:
         """Makes requests succeed again."""
         self._call("DELETE", "/faults")

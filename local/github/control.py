@@ -100,6 +100,10 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
             raise BadRequest from error
         return jsonify({}), 201
 
+    @blueprint.get("/faults")
+    def faults() -> Response:
+        return jsonify([{"method": one.method, "path": one.path, "met": one.met} for one in state.faults.list()])
+
     @blueprint.delete("/faults")
     def clear_faults() -> tuple[Response, int]:
         state.faults.clear()

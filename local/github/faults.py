@@ -46,6 +46,8 @@ class Fault:
     """``unknown``: GitHub does not know pull requests and commits yet. Reads are answered with 404, and what names a
     commit as GitHub answers for one that it does not have, 422 for statuses. ``older``: a pull request, and its list
     of files, is as it was before its newest change. What neither says anything about is answered as ever."""
+    met: int = field(default=0, init=False)
+    """Requests that it has met."""
     _until: float = field(default=float("inf"), init=False, repr=False)
     _seen: int = field(default=0, init=False, repr=False)
 
@@ -74,6 +76,7 @@ class Fault:
             return False
         if self.times is not None:
             self.times -= 1
+        self.met += 1
         return True
 
     @classmethod
@@ -124,6 +127,11 @@ class Faults:
         fault.begin(monotonic())
         with self._lock:
             self._faults.append(fault)
+
+    def list(self) -> list[Fault]:
+        """The faults that were added since they were cleared, those that are over among them."""
+        with self._lock:
+            return list(self._faults)
 
     def clear(self) -> None:
         with self._lock:

@@ -217,7 +217,7 @@ def test_an_archived_event_is_replayed_and_does_what_is_left_to_do(
     deployed: Deployed, pull_request: PullRequest, archive: str, eventually: Any
 ) -> None:
     began = datetime.now(UTC) - timedelta(seconds=1)
-    deployed.github.fail(path=f"pulls/{pull_request.number}/files", status=404)
+    deployed.github.fail(path=f"pulls/{pull_request.number}/files", status=403)
     arn = delivered(deployed, "synchronize", pull_request)
     assert ended(deployed, eventually, arn)["error"] == "GitHubRefused"
     eventually(lambda: deployed.states(pull_request.head_sha) == ["pending", "error"])

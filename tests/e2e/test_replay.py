@@ -91,7 +91,7 @@ def kill(
 
     def kill_one() -> tuple[str, PullRequest]:
         pull_request = deployed.github.open_pull_request({"docs/replay.md": f"# {uuid.uuid4()}\n"})
-        deployed.github.fail(method="GET", path=f"/pulls/{pull_request.number}", status=404)
+        deployed.github.fail(method="GET", path=f"/pulls/{pull_request.number}", status=403)
         failed = deployed.run("synchronize", pull_request)
         assert (failed.status, failed.error) == ("FAILED", "GitHubRefused")
         eventually(lambda: failed.delivery_id in operator.dead_executions())

@@ -201,7 +201,7 @@ def test_an_incident_is_found_by_the_first_commands(
 ) -> None:
     sqs, info = deployed.client("sqs"), deployed.stack.info
     sqs.purge_queue(QueueUrl=info.dead_work_queue_url)
-    deployed.github.fail(method="GET", path="/pulls/", status=404)
+    deployed.github.fail(method="GET", path="/pulls/", status=403)
     try:
         _, _, delivery = operator.deliver()
         eventually(lambda: operator.execution(delivery) == "FAILED")

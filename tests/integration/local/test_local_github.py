@@ -850,7 +850,9 @@ class TestControl:
         }
         assert requests.post(control, json=fault | {"times": None, "cut": False}, timeout=10).status_code == 201
         assert get(fresh, f"{REPO}/pulls/7").status_code == 502
+        assert GitHubControl(fresh.api_url).faults() == [{"method": None, "path": "/pulls/7$", "met": 1}]
         assert requests.delete(control, timeout=10).json() == {}
+        assert GitHubControl(fresh.api_url).faults() == []
         assert get(fresh, f"{REPO}/pulls/7").status_code == 200
         requests.post(control, json={"kind": "secondary_rate_limit", "seconds": 7}, timeout=10)
         assert get(fresh, REPO).headers["Retry-After"] == "7"
