@@ -22,7 +22,7 @@ setup: .venv/.installed ## Make the environment from the lock file (the other ta
 	@echo "setting up .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "making .venv failed; Debian has it in the package python3-venv"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
-	@$(BIN)/uv sync --quiet --locked
+	@$(BIN)/uv sync --quiet --locked --extra local
 	@touch $@
 
 run: setup ## Run the whole flow once on the embedded AWS: two deliveries, every hop shown
@@ -64,7 +64,7 @@ load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to i
 	@$(BIN)/python -m pullback load --n "$(N)" $(if $(LAG),--lag "$(LAG)")
 
 fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook for one, SECONDS=60 for each
-	@$(BIN)/uv sync --quiet --locked --group fuzz
+	@$(BIN)/uv sync --quiet --locked --extra local --group fuzz
 	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)" $(if $(TARGET),,--json .local/fuzz/record.json)
 
 mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 10 minutes)

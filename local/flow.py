@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 EXECUTION_SECONDS = 60.0
 TRACE_SECONDS = 5.0
 POLL_SECONDS = 0.1
+ANY_SAMPLE = "synchronize"
 
 # Every hop of a delivery, in order, and how its segment is found.
 HOPS: dict[str, Callable[[Segment], bool]] = {
@@ -92,23 +94,54 @@ class Flow:
         }
 
 
-def event_file(action: str) -> Path:
-    """The sample delivery of an action.
+def event_file(name: str) -> Path:
+    """A sample payload of GitHub's, by the event's action.
 
     Raises:
         FileNotFoundError: there is none; the message lists those that there are.
     """
-    file = PROJECT / "events" / f"pull_request.{action}.json"
+    file = PROJECT / "events" / f"pull_request.{name}.json"
     if not file.exists():
         known = sorted(one.name.split(".")[1] for one in file.parent.glob("pull_request.*.json"))
-        raise FileNotFoundError(f"no sample delivery for {action!r}; there are {', '.join(known)}")
+        raise FileNotFoundError(f"no sample delivery for {name!r}; there are {', '.join(known)}")
     return file
+
+
+def sample_of(action: str) -> bytes:
+    """A sample payload that starts an action, made from the triggers that its module declares.
+
+    So there is one for an action that was added a minute ago, too: GitHub's payload of that event, or that of another
+    action of the event with the action's word in it.
+
+    Raises:
+        FileNotFoundError: there is no such action; the message lists those that there are.
+    """
+    # Read from the source, as the build does: nothing of the functions is imported here.
+    table = runpy.run_path(str(PROJECT / "functions" / "processor" / "triggers.py"))["collect"]()
+    words = [word for word, name in table.get("pull_request", {}).items() if name == action]
+    if not words:
+        known = sorted(set(table.get("pull_request", {}).values()))
+        raise FileNotFoundError(f"no action {action!r} is started by a pull request; there are {', '.join(known)}")
+    # GitHub's own payload before one that is made, and the action's namesake before others.
+    word = min(words, key=lambda one: (one != action, not _is_sampled(one), words.index(one)))
+    if _is_sampled(word):
+        return event_file(word).read_bytes()
+    payload = json.loads(event_file(ANY_SAMPLE).read_bytes())
+    payload["action"] = word.partition(".")[0]
+    if word == "edited.base":
+        base = payload["pull_request"]["base"]
+        payload["changes"] = {"base": {"ref": {"from": base["ref"]}, "sha": {"from": base["sha"]}}}
+    return json.dumps(payload).encode()
+
+
+def _is_sampled(word: str) -> bool:
+    return (PROJECT / "events" / f"pull_request.{word}.json").exists()
 
 
 def deliver(stack: StackInfo, action: str, pull_request: PullRequest, *, body: bytes | None = None) -> Flow:
     """Signs and sends the sample delivery of an action for a pull request, or another body, as GitHub would."""
     delivery_id = str(uuid.uuid4())
-    body = body or deliveries.render(event_file(action), pull_request)
+    body = body or deliveries.render(sample_of(action), pull_request)
     status, answer, ack_ms = deliveries.deliver(stack.webhook_url, stack.webhook_secret, body, delivery_id)
     return Flow(delivery_id, action, status, answer, ack_ms)
 

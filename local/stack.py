@@ -237,26 +237,23 @@ class LocalStack:
         """
         self._clean()
         with self._progress.step("start the embedded AWS and the local GitHub"):
-            # The functions' code is unpacked there; it goes when the stack goes.
-            scratch = self.directory / "tmp"
-            scratch.mkdir(parents=True)
-            environ = aws_environment() | {"TMPDIR": str(scratch)}
+            self._scratch.mkdir(parents=True)
             arguments = ["--traces", str(self.traces)]
             if self._faults:
                 proxy = self._run(
-                    "drills.chaos.proxy",
+                    "local.fault_proxy",
                     ["--upstream-port-file", str(self.directory / "engine.port")],
-                    aws_environment(),
+                    self._environ(),
                 )
                 self.proxy_url = f"http://127.0.0.1:{proxy.port}"
                 arguments += ["--fault-proxy", self.proxy_url, "--tokens", str(self.tokens_file)]
             if self._clock:
                 arguments += ["--clock", str(self.clock_file)]
-            engine = self._run("local.engine", arguments, environ)
+            engine = self._run("local.engine", arguments, self._environ())
             github = self._run(
                 "local.github",
                 ["--directory", str(self.directory / "github")],
-                aws_environment() | {"LOCAL_GITHUB_TOKEN": self.github_token},
+                self._environ() | {"LOCAL_GITHUB_TOKEN": self.github_token},
             )
         endpoint, github_url = f"http://127.0.0.1:{engine.port}", f"http://127.0.0.1:{github.port}"
         if not self._is_built:
@@ -276,6 +273,15 @@ class LocalStack:
             process.stop()
         self._processes.clear()
         tidy(self.directory)
+
+    @property
+    def _scratch(self) -> Path:
+        # The functions' code is unpacked there, and SAM builds there; it goes when the stack goes.
+        return self.directory / "tmp"
+
+    def _environ(self, endpoint: str | None = None) -> dict[str, str]:
+        """The environment of everything that is started: nothing of it is left in the machine's temporary folder."""
+        return aws_environment(endpoint) | {"TMPDIR": str(self._scratch)}
 
     def _clean(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -308,7 +314,7 @@ class LocalStack:
 
     def _sam(self, command: str, *arguments: str, endpoint: str | None = None) -> None:
         tools = Path(sys.executable).parent
-        environ = aws_environment(endpoint) | {"PULLBACK_BUILD": "local", "PYTHON": sys.executable}
+        environ = self._environ(endpoint) | {"PULLBACK_BUILD": "local", "PYTHON": sys.executable}
         # uv and sam from the project's environment, whether or not it is activated.
         environ["PATH"] = f"{tools}{os.pathsep}{environ['PATH']}"
         log = self.directory / "sam.log"

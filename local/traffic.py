@@ -107,7 +107,7 @@ class Traffic:
             self._follow(self._deliver("synchronize", pull_request))
 
     def _answered_at_once(self) -> None:
-        body = deliveries.render(flow.event_file("synchronize"), self._open())
+        body = deliveries.render(flow.sample_of("synchronize"), self._open())
         signature = deliveries.sign(self._info.webhook_secret, body)
         delivery = str(uuid.uuid4())
         wrong = deliveries.sign("another secret", body)
@@ -181,7 +181,7 @@ class Traffic:
     def _sweep(self) -> None:
         pull_request = self._open()
         self._github.set_hook(NOWHERE, self._info.webhook_secret)
-        self._github.deliver(deliveries.render(flow.event_file("synchronize"), pull_request), ago=LONG_AGO_SECONDS)
+        self._github.deliver(deliveries.render(flow.sample_of("synchronize"), pull_request), ago=LONG_AGO_SECONDS)
         self._github.set_hook(self._info.webhook_url, self._info.webhook_secret)
         functions = aws_client("lambda", self._info.aws_endpoint_url)
         functions.invoke(FunctionName=self._resources.function("sweeper"), Qualifier="live", Payload=SCHEDULED)

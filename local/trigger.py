@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import urllib3
 
-from local.flow import event_file
+from local.flow import sample_of
 from local.github import deliveries
 from local.github_control import GitHubControl
 from local.stack import StackInfo
@@ -43,9 +43,9 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
     if event is not None:
         body = event.read_bytes()
     elif stack is not None:
-        body = deliveries.render(event_file(action), GitHubControl(stack.github_url).pull_request())
+        body = deliveries.render(sample_of(action), GitHubControl(stack.github_url).pull_request())
     else:
-        body = event_file(action).read_bytes()
+        body = sample_of(action)
     delivery_id = delivery_id or str(uuid.uuid4())
     try:
         status, answer, ack_ms = deliveries.deliver(url, secret, body, delivery_id)

@@ -15,13 +15,16 @@ from ops.replay.options import ReplayOptions
 from ops.replay.options import add_arguments as add_replay_arguments
 from ops.trace.options import add_arguments as add_trace_arguments
 
+OPERATE = "operate it (a deployed stack, or the one here)"
 GROUPS = {
     "run it here": ("run", "up", "down", "trigger"),
-    "operate it (a deployed stack, or the one here)": ("replay", "trace", "dashboard"),
+    OPERATE: ("replay", "trace", "dashboard"),
     "drill it": ("chaos", "alarm-drill", "load"),
 }
 """What ``--help`` shows, in this order. Every other command is for who works on Pullback, and comes last."""
 OTHERS = "write what the docs show"
+ANYWHERE = ("replay", "trace")
+"""What works for a deployed stack without a checkout of Pullback."""
 
 
 class Commands:
@@ -67,6 +70,16 @@ def main() -> int:
         return 1
 
 
+def directory() -> Path:
+    """Where the stack keeps its files: in the checkout, or where the installed command is run."""
+    return (PROJECT if is_checkout() else Path.cwd()) / ".local"
+
+
+def is_checkout() -> bool:
+    """Whether this runs in a checkout of Pullback, and not as an installed command."""
+    return (PROJECT / "template.yaml").exists()
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     whole = argparse.ArgumentParser(
@@ -75,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument(
-        "--directory", type=Path, default=PROJECT / ".local", help="where the stack keeps its files (default: .local)"
+        "--directory", type=Path, default=directory(), help="where the stack keeps its files (default: .local)"
     )
     commands = Commands(whole.add_subparsers(dest="command", required=True, metavar="command", help="see below"))
     commands.add_parser("run", help="start, deliver synchronize and build, report, stop")
@@ -87,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
         description="The secret comes from the environment (PULLBACK_SECRET), not from the command line, "
         "which every user of the machine can read.",
     )
-    trigger.add_argument("--action", default="synchronize", help="a sample of events/ (default: synchronize)")
+    trigger.add_argument(
+        "--action", default="synchronize", help="the action to start, by one of its own triggers (default: synchronize)"
+    )
     trigger.add_argument("--event", type=Path, help="send this payload instead, as it is")
     trigger.add_argument("--delivery-id", help="send again under an id that was used before")
     replay = commands.add_parser(
@@ -118,6 +133,8 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 - one case a command
     """Runs the command that the options name. Each imports what only it needs."""
     directory: Path = options.directory
+    if options.command not in ANYWHERE and not is_checkout():
+        raise RuntimeError(f"`pullback {options.command}` works in a checkout only: `make {options.command}` there")
     if options.command in ("run", "up", "load", "chaos", "alarm-drill"):
         refuse_if_running(directory)
     match options.command:

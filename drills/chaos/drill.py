@@ -48,7 +48,7 @@ ROWS_WORTH_A_LANE = 8
 
 
 def chaos(directory: Path, progress: Progress, only: str | None = None) -> int:
-    """Starts the stacks, runs the drill, writes ``chaos.json`` and the table in docs/reliability.md, stops.
+    """Starts the stacks, runs the drill, writes ``chaos.json`` and the table in docs/faults.md, stops.
 
     Args:
         directory: for the stacks' files and the result.

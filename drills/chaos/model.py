@@ -106,7 +106,7 @@ class Call:
             case "held":
                 return {"timeout_ms": HOLD_SECONDS * 1000}
             case "answer lost":
-                # Carried out; see drills.chaos.proxy.
+                # Carried out; see local.fault_proxy.
                 return {"response": {"abort_bytes": 0}}
             case "answered late":
                 # Carried out, and the answer comes in at a byte in two seconds.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drills.record import PAGE, filled, marked
+from drills.record import filled, marked
+from local.stack import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from drills.chaos.model import Result
 
 NAME = "chaos"
+PAGE = PROJECT / "docs" / "faults.md"
 
 
 def table(results: Sequence[Result]) -> str:

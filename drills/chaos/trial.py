@@ -13,7 +13,7 @@ import urllib3
 
 from drills.chaos.model import FUNCTIONS
 from drills.chaos.rig import DrillError
-from local.flow import event_file
+from local.flow import sample_of
 from local.github import deliveries
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Trial:
 
     def new_delivery(self) -> Delivery:
         """A delivery of the row's action for the pull request as it is, not sent yet."""
-        body = deliveries.render(event_file(self.fault.action), self.pull_request)
+        body = deliveries.render(sample_of(self.fault.action), self.pull_request)
         delivery = Delivery(str(uuid.uuid4()), body)
         self.deliveries.append(delivery)
         return delivery

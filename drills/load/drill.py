@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -22,7 +23,7 @@ from rich.progress import Progress as Bars
 from drills.load.memory import MemorySampler, servers_of
 from drills.load.plan import message, plan
 from drills.load.report import RUNNING, Answer, Execution, Observed, report
-from local.flow import event_file
+from local.flow import sample_of
 from local.github import deliveries
 from local.github_control import GitHubControl
 from local.stack import LocalStack, aws_client
@@ -100,8 +101,8 @@ def drill(
         clients: how many threads send, each with a connection of its own; at least 2.
         seed: of the plan; None for a new one. A stack answers the same seed's deliveries as duplicates.
         deadline_seconds: for sending and following; None for two minutes and half a second a delivery.
-        lag_percent: of GitHub's answers, so many are older than the event that they are asked about: GitHub does not know the
-            pull request or commit yet, or only what was before the push.
+        lag_percent: of GitHub's answers, so many are older than the event that they are asked about: GitHub does
+            not know the pull request or commit yet, or only what was before the push.
 
     Returns:
         The result. A stack that breaks down is a result, too: what could not be seen counts as lost.
@@ -278,10 +279,11 @@ def _messages(
 ) -> Callable[[Delivery], tuple[dict[str, str], bytes]]:
     """Makes all payloads beforehand, so that the clients do nothing but send."""
     made: dict[tuple[str, str], tuple[dict[str, str], bytes]] = {}
+    sample = cache(sample_of)
     with progress.step(f"sign {len(todo.deliveries)} deliveries"):
         for delivery in todo.deliveries:
             if (delivery.id, delivery.kind) not in made:
-                body = deliveries.render(event_file(delivery.action), pull_requests[delivery.subject])
+                body = deliveries.render(sample(delivery.action), pull_requests[delivery.subject])
                 made[delivery.id, delivery.kind] = message(delivery, body, stack.webhook_secret)
             if delivery.kind == "good":
                 # The same bytes; they are not made twice.

@@ -221,6 +221,7 @@ def report(
         peak_memory_mb=round(sum(memory_mb.values()), 1),
         memory_mb={part: round(size, 1) for part, size in memory_mb.items()},
         violations=violations,
+        lagged=lagged,
     )
 
 

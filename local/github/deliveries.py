@@ -18,7 +18,6 @@ import urllib3
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from local.github.model import PullRequest
 
@@ -30,16 +29,16 @@ TIMEOUT_SECONDS = 10.0
 """GitHub waits so long for an answer: docs.github.com, "Best practices for using webhooks"."""
 
 
-def render(event_file: Path, pull_request: PullRequest) -> bytes:
+def render(sample: bytes, pull_request: PullRequest) -> bytes:
     """A payload made out to a pull request, as GitHub sends it: compact JSON in UTF-8.
 
     Names, SHAs and numbers are replaced wherever they occur, addresses included. What a push was before and when the
     pull request was changed last is the pull request's own, where it knows.
 
     Raises:
-        OSError, ValueError: when the file cannot be read or holds no payload.
+        ValueError: the sample holds no payload.
     """
-    payload = json.loads(event_file.read_bytes())
+    payload = json.loads(sample)
     replaced = _replace(payload, _Replacements.between(payload, pull_request))
     if "installation" in replaced:
         replaced["installation"]["id"] = pull_request.installation_id

@@ -52,7 +52,7 @@ class Deployed:
 
     def body(self, sample: str, pull_request: PullRequest | None = None, **changes: Any) -> bytes:
         """The sample delivery of an action."""
-        body = deliveries.render(flow.event_file(sample), pull_request or self.github.pull_request())
+        body = deliveries.render(flow.event_file(sample).read_bytes(), pull_request or self.github.pull_request())
         return json.dumps({**json.loads(body), **changes}).encode() if changes else body
 
     def send(
@@ -120,7 +120,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoStacks:
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def machines_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the machine's temporary folder is to everything that is started for ``deployed``, and to nothing else."""
+    folder = tmp_path_factory.mktemp("machine")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TMPDIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory, machines_temporary_folder: Path) -> Iterator[Deployed]:
     with LocalStack(tmp_path_factory.mktemp("stack"), Progress()) as stack:
         yield Deployed(stack, GitHubControl(stack.info.github_url))
 

@@ -15,6 +15,8 @@ from shared.job import JOB_MAX_BYTES, Job, Outcome
 from shared.telemetry import fingerprint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local.flow import Flow
     from tests.e2e.conftest import Deployed
 
@@ -25,6 +27,12 @@ FUNCTIONS = ("webhook", "task", "processor")
 def done(request: pytest.FixtureRequest) -> Flow:
     flow: Flow = request.getfixturevalue(request.param)
     return flow
+
+
+def test_nothing_is_left_in_the_machines_temporary_folder(
+    deployed: Deployed, done: Flow, machines_temporary_folder: Path
+) -> None:
+    assert [one.name for one in machines_temporary_folder.iterdir()] == []
 
 
 def test_the_execution_succeeds_with_the_outcome_of_its_job(deployed: Deployed, done: Flow) -> None:

@@ -149,7 +149,7 @@ def test_a_crash_that_could_not_be_told_is_given_back_by_name(
     assert consumed(crash, destination_record(job_data)) == ["message-0"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (back,) = [line for line in lines if line.get("message") == "message given back"]
-    assert back["error"] == "CallbackUnavailable"
+    assert back["error"] == "CrashNotReported"
     # AWS' own words may hold the token.
     assert "Message" not in back["exception"]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.github import Fault, LocalGitHub
+from local.github import Fault
+from local.github.server import LocalGitHub
 from pullrequest.claim import WRITE_SECONDS, Attempt, Claim, Claims
 from pullrequest.errors import GitHubUnavailable
 from pullrequest.result import Result

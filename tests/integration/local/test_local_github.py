@@ -26,12 +26,13 @@ import requests
 from github import Auth, Github, GithubException
 from openapi_schema_validator import OAS30Validator
 
-from local.github import Fault, File, LocalGitHub, PullRequest
+from local.github import Fault, File, PullRequest
 from local.github.api import create_app
 from local.github.bodies import Bodies
 from local.github.deliveries import sign
 from local.github.hooks import HOOK_NAMES, KEPT_SECONDS
 from local.github.repository import GitRepository
+from local.github.server import LocalGitHub
 from local.github.state import State
 from local.github_control import GitHubControl
 

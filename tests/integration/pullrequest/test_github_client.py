@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from local.github import Fault, File, LocalGitHub, PullRequest
+from local.github import Fault, File, PullRequest
+from local.github.server import LocalGitHub
 from processor.actions import build, synchronize
 from processor.actions.build.archive import read_archive
 from pullrequest.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.github import Fault, LocalGitHub
+from local.github import Fault
 from local.github import hooks as local_hooks
 from local.github.bodies import hook_delivery_item
 from local.github.deliveries import HOOK_ID, sign
+from local.github.server import LocalGitHub
 from sweeper import hooks
 from sweeper.hooks import Entry, HookDeliveries, parse_hooks
 from sweeper.ledger import SweptAlready, TableLedger

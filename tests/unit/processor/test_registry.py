@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_every_action_is_found_and_is_one() -> None:
-    assert registry.names() == ["build", "synchronize"]
+    assert set(registry.names()) >= {"build", "synchronize"}
     for name in registry.names():
         action = registry.find(name)
         assert callable(action.run)
@@ -96,4 +96,5 @@ def test_a_new_folder_is_a_new_action(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(actions, "__path__", [str(tmp_path)])
 
     assert collect(tmp_path)["issues"] == {"closed": "wave"}
-    assert registry.names() == ["build", "synchronize", "wave"]
+    assert set(registry.names()) >= {"build", "synchronize", "wave"}
+    assert "_helper" not in registry.names()

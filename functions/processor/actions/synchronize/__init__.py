@@ -16,7 +16,7 @@ TRIGGERS = {"pull_request": ("opened", "reopened", "synchronize", "edited.base")
 PENDING = "reading the changes"
 
 
-def run(job: Job, work: Work) -> Result:  # noqa: ARG001 - the interface of an action
+def run(job: Job, work: Work) -> Result:
     """Reports on the changes of the job's pull request.
 
     Raises:

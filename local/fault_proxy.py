@@ -1,6 +1,6 @@
 """The fault proxy: microburst on a port of its own, between the functions and the embedded AWS.
 
-    python -m drills.chaos.proxy --port-file FILE --upstream-port-file FILE [--exit-with-parent]
+    python -m local.fault_proxy --port-file FILE --upstream-port-file FILE [--exit-with-parent]
 
 The functions' environment comes from the embedded AWS, which therefore must know the proxy's port before it starts, and
 the proxy must know the embedded AWS' port: it reads it from a file at the first request, which no function sends
@@ -64,9 +64,7 @@ class LateUpstream(Microburst):  # type: ignore[misc] # microburst has no types
 
 def main() -> None:
     """Runs the proxy until it is told to stop."""
-    parser = argparse.ArgumentParser(
-        prog="python -m drills.chaos.proxy", description="Run the fault proxy on loopback."
-    )
+    parser = argparse.ArgumentParser(prog="python -m local.fault_proxy", description="Run the fault proxy on loopback.")
     parser.add_argument("--port-file", type=Path, required=True, help="written with the port as soon as it answers")
     parser.add_argument("--upstream-port-file", type=Path, required=True, help="will hold the embedded AWS' port")
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input is closed")

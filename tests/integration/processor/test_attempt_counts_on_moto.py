@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,14 +74,49 @@ def test_work_that_fails_is_counted_by_action(
 
 
 def test_work_in_other_hands_is_no_failure(stage: Stage, event: dict[str, Any], counted: Counted) -> None:
+    other: Counted = []
+
     def meanwhile(job: Any, work: Any) -> Result:
         counted.clear()
         stage.invoke({**event, "delivery_id": "another", "taskToken": "another", "execution": "another"})
-        assert counted == [(Metric.WORK_DEFERRED, 1, {})]
+        # Looked at below: what a test says here would be a failure of the work.
+        other.extend(counted)
         return Result(conclusion="success", summary="once")
 
     stage.action.behaviour = meanwhile
     stage.invoke(event)
+    assert other == [(Metric.WORK_DEFERRED, 1, {})]
+
+
+def test_the_time_of_work_is_in_milliseconds(
+    stage: Stage, job_data: dict[str, Any], counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([10.0, 12.5])
+    monkeypatch.setattr(stage.handler, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    assert stage.invoke(job_data)["duration_ms"] == 2500
+
+
+def test_the_time_is_now(stage: Stage) -> None:
+    before = datetime.now(UTC)
+    assert before <= stage.handler.now() <= datetime.now(UTC)
+
+
+def test_a_claim_is_kept_while_its_work_is_done_and_no_longer(
+    stage: Stage, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal after the end would prolong the life of what is over, and lose a claim that is not held."""
+    kept: list[Any] = []
+    keep = stage.handler.Heartbeat.keep
+
+    def keeping(self: Any, claim: Any) -> None:
+        kept.append(claim)
+        keep(self, claim)
+
+    monkeypatch.setattr(stage.handler.Heartbeat, "keep", keeping)
+    stage.invoke(event)
+    claim, nothing = kept
+    assert claim.phase == "reported"
+    assert nothing is None
 
 
 @pytest.mark.parametrize("operation", ["success", "failure"])

@@ -76,7 +76,7 @@ def test_a_task_that_closes_after_the_last_checkpoint_is_not_completed(
     shown = stage.github.set_status
     counted: list[Metric] = []
     watches: list[Any] = []
-    made = stage.handler.Attendance
+    made = stage.handler.Heartbeat
 
     def attended(*arguments: Any) -> Any:
         watches.append(made(*arguments))
@@ -88,7 +88,7 @@ def test_a_task_that_closes_after_the_last_checkpoint_is_not_completed(
             stage.stepfunctions.errors["heartbeat"] = "TaskTimedOut"
             assert until(lambda: watches[0].is_closed)
 
-    monkeypatch.setattr(stage.handler, "Attendance", attended)
+    monkeypatch.setattr(stage.handler, "Heartbeat", attended)
     monkeypatch.setattr(stage.github, "set_status", closing)
     monkeypatch.setattr(stage.handler.telemetry, "count", lambda metric, *_, **by: counted.append(metric))
     assert stage.invoke(event) is None
