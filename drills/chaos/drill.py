@@ -164,6 +164,9 @@ def _play(trial: Trial, scene: Callable[[Trial], None]) -> None:
         trial.problems.append(f"the fault did not happen: {unused}")
     if fault.lasts_until == "ended":
         trial.until_ended()
+    unmet = [f"{one['method'] or 'any'} {one['path'] or '*'}" for one in rig.github.faults() if not one["met"]]
+    if unmet:
+        trial.problems.append(f"GitHub's fault did not happen: {unmet}")
     rig.clear()
     trial.until_quiet()
     rig.set_patient(fault.impatient)

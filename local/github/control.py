@@ -91,7 +91,7 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
     @blueprint.post("/faults")
     def add_fault() -> tuple[Response, int]:
         fields = request.get_json()
-        make = _FAULTS.get(fields.pop("kind", None))
+        make = FAULTS.get(fields.pop("kind", None))
         if make is None:
             raise BadRequest
         try:
@@ -152,7 +152,7 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
 
 
 # The shorthands of POST /_local/faults: {"kind": "rate_limit", "seconds": 60, "times": 1}.
-_FAULTS: dict[str | None, Callable[..., Fault]] = {
+FAULTS: dict[str | None, Callable[..., Fault]] = {
     None: Fault,
     "rate_limit": Fault.rate_limit,
     "secondary_rate_limit": Fault.secondary_rate_limit,

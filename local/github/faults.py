@@ -35,7 +35,7 @@ class Fault:
     times: int | None = None
     """How many requests it meets; None for all until the faults are cleared."""
     lasts: float | None = None
-    """Seconds that it is in force, from when it was added; None for without end."""
+    """Seconds that it is in force, from the first request that it meets; None for without end."""
     every: int = 1
     """Meets each so many-th of the requests that match, beginning with that one."""
     cut: bool = False
@@ -48,7 +48,7 @@ class Fault:
     of files, is as it was before its newest change. What neither says anything about is answered as ever."""
     met: int = field(default=0, init=False)
     """Requests that it has met."""
-    _until: float = field(default=float("inf"), init=False, repr=False)
+    _until: float | None = field(default=None, init=False, repr=False)
     _seen: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,14 +58,9 @@ class Fault:
         if self.lag not in {None, "unknown", "older"}:
             raise TypeError("no such lag")
 
-    def begin(self, now: float) -> None:
-        """It is in force from now on, a time of ``time.monotonic``."""
-        if self.lasts is not None:
-            self._until = now + self.lasts
-
     def meets(self, method: str, path: str, now: float) -> bool:
-        """Whether it meets this request, which is counted."""
-        if self.times == 0 or now >= self._until:
+        """Whether it meets this request, which is counted. ``now``: a time of ``time.monotonic``."""
+        if self.times == 0 or (self._until is not None and now >= self._until):
             return False
         if self.method not in {None, method} or re.search(self.path, path) is None:
             return False
@@ -76,6 +71,8 @@ class Fault:
             return False
         if self.times is not None:
             self.times -= 1
+        if self._until is None and self.lasts is not None:
+            self._until = now + self.lasts
         self.met += 1
         return True
 
@@ -124,7 +121,6 @@ class Faults:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        fault.begin(monotonic())
         with self._lock:
             self._faults.append(fault)
 

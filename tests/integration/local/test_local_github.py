@@ -655,6 +655,9 @@ class TestFaults:
 
     def test_a_bound_in_time(self, fresh: LocalGitHub) -> None:
         fresh.fail(status=502, lasts=0.4)
+        time.sleep(0.5)
+        # From the first request on that it meets.
+        assert get(fresh, REPO).status_code == 502
         assert get(fresh, REPO).status_code == 502
         time.sleep(0.5)
         assert get(fresh, REPO).status_code == 200

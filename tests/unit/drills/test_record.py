@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from drills.chaos.report import PAGE as FAULTS
 from drills.record import PAGE, fill, fuzz_table
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def test_a_page_without_the_marks_is_an_error(tmp_path: Path) -> None:
         fill("load", "x", page)
 
 
-@pytest.mark.parametrize("name", ["chaos", "load", "fuzz"])
-def test_the_page_has_a_place_for_each_drill(name: str) -> None:
-    text = PAGE.read_text()
+@pytest.mark.parametrize(("name", "page"), [("chaos", FAULTS), ("load", PAGE), ("fuzz", PAGE)])
+def test_the_page_has_a_place_for_each_drill(name: str, page: Path) -> None:
+    text = page.read_text()
     assert text.count(f"<!-- {name}:begin -->\n") == text.count(f"<!-- {name}:end -->") == 1
 
 
