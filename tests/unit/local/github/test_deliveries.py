@@ -113,7 +113,7 @@ CHANGED = dataclasses.replace(OTHER, before_sha="c" * 40, updated_at="2026-11-26
 
 @pytest.mark.parametrize("file", PULL_REQUESTS, ids=lambda file: file.stem)
 def test_it_tells_what_was_before_and_when_it_changed(file: Path) -> None:
-    payload = json.loads(deliveries.render(file, CHANGED))
+    payload = json.loads(deliveries.render(file.read_bytes(), CHANGED))
     assert errors(payload) == []
     assert payload["pull_request"]["updated_at"] == CHANGED.updated_at
     # GitHub tells it of pushes alone.
@@ -126,7 +126,7 @@ def test_it_tells_what_was_before_and_when_it_changed(file: Path) -> None:
 def test_another_base_is_an_edit() -> None:
     before = dataclasses.replace(CHANGED, base_ref="main", base_sha="d" * 40)
     file = ROOT / "events" / "pull_request.synchronize.json"
-    payload = json.loads(deliveries.edited(deliveries.render(file, CHANGED), before))
+    payload = json.loads(deliveries.edited(deliveries.render(file.read_bytes(), CHANGED), before))
     assert payload["action"] == "edited"
     # docs.github.com, "Webhook events and payloads", pull_request, edited.
     assert payload["changes"] == {"base": {"ref": {"from": "main"}, "sha": {"from": "d" * 40}}}
