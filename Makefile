@@ -10,7 +10,7 @@ SECONDS ?= 60
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants record docs \
-	test test-unit test-integration test-infrastructure test-e2e lint format build clean
+	test test-unit test-integration test-infrastructure test-e2e lint format build deploy clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'
@@ -103,6 +103,10 @@ lint: setup ## Check format, style, types, who imports whom, template
 format: setup ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+deploy: setup build ## Look whether the account has room, then deploy: STACK=pullback, OVERRIDES="Name=value …", SMALL=1
+	@$(BIN)/python -m pullback deploy --stack "$(or $(STACK),pullback)" $(if $(SMALL),--small) \
+		$(if $(OVERRIDES),-- --parameter-overrides $(OVERRIDES))
 
 build: setup ## Build the functions for AWS (python3.14, arm64) into .aws-sam
 	@PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 sam build

@@ -56,12 +56,12 @@ LEFT_OUT = frozenset(
         "TelemetryTicket",
     }
 )
-"""Resources of the template that the local deployment leaves out, by the parameter EmbeddedAws: the policy that
+"""Resources of the template that the local deployment leaves out, by the condition OnEmbeddedAws: the policy that
 demands TLS, which the embedded AWS does not speak, and what its CloudFormation does not know: the archive of events,
 the saved queries and the composite alarms. The tests hold the template and the deployed stack to this list."""
 
 SWEPT_HOOK = f"{FULL_NAME}:{HOOK_ID}"
-PARAMETERS = {"EmbeddedAws": "true", "LogRetentionDays": "1", "SweepHooks": SWEPT_HOOK}
+PARAMETERS = {"LogRetentionDays": "1", "SweepHooks": SWEPT_HOOK}
 
 
 class DeploymentError(RuntimeError):

@@ -18,7 +18,7 @@ from ops.trace.options import add_arguments as add_trace_arguments
 OPERATE = "operate it (a deployed stack, or the one here)"
 GROUPS = {
     "run it here": ("run", "up", "down", "trigger"),
-    OPERATE: ("replay", "trace", "dashboard"),
+    OPERATE: ("deploy", "replay", "trace", "dashboard"),
     "drill it": ("chaos", "alarm-drill", "load"),
 }
 """What ``--help`` shows, in this order. Every other command is for who works on Pullback, and comes last."""
@@ -105,6 +105,14 @@ def parser() -> argparse.ArgumentParser:
     )
     trigger.add_argument("--event", type=Path, help="send this payload instead, as it is")
     trigger.add_argument("--delivery-id", help="send again under an id that was used before")
+    deploy = commands.add_parser(
+        "deploy",
+        help="look whether the account has room, then `sam deploy`",
+        description="What follows -- is passed on to `sam deploy`.",
+    )
+    deploy.add_argument("--stack", default="pullback", help="the stack's name (default: pullback)")
+    deploy.add_argument("--small", action="store_true", help="go on although the account has no room to keep")
+    deploy.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="for `sam deploy`")
     replay = commands.add_parser(
         "replay",
         help="list dead work, or start it again",
@@ -146,6 +154,10 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
             return up(directory, progress)
         case "down":
             return down(directory, progress)
+        case "deploy":
+            from ops.deploy import deploy
+
+            return deploy(options.stack, options.arguments, progress, small=options.small)
         case "load":
             from drills.load.drill import load
 

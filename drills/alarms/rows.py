@@ -55,6 +55,11 @@ ROWS: tuple[Row, ...] = (
         scenes.refused_twice,
     ),
     Row(
+        Fault("the webhook cannot be started"),
+        ("webhook-crashes", "webhook-failing"),
+        scenes.unstartable_webhook,
+    ),
+    Row(
         Fault("deliveries to another address than the webhook's"),
         ("deliveries-turned-away",),
         scenes.turned_away,

@@ -78,6 +78,16 @@ def refused_now_and_then(trial: Trial, cloudwatch: CloudWatch) -> None:
     cloudwatch.pass_minutes()
 
 
+def unstartable_webhook(trial: Trial, cloudwatch: CloudWatch) -> None:
+    """A deployment broke the webhook: it dies when it is started, and deliveries are half an hour apart."""
+    with trial.rig.version("webhook", Handler="webhook.nowhere.lambda_handler"):
+        trial.deliver()
+        cloudwatch.pass_minutes(30)
+        trial.deliver()
+        cloudwatch.pass_minutes()
+    trial.deliveries.clear()
+
+
 def turned_away(trial: Trial, cloudwatch: CloudWatch) -> None:
     """Requests that API Gateway refuses by itself: the webhook never sees them."""
     for _ in range(TURNED_AWAY):

@@ -132,7 +132,8 @@ def queued(job: Job, outage: ExecutionsUnavailable) -> dict[str, Any]:
     try:
         sqs.send_message(
             QueueUrl=_replay_queue_url,
-            MessageBody=job.to_json(),
+            # In ASCII: SQS refuses some characters that a title may have (U+FFFE), and JSON escapes them.
+            MessageBody=json.dumps(json.loads(job.to_json())),
             MessageSystemAttributes=attributes,  # type: ignore[arg-type] # the keys are literals there
         )
     except (ClientError, BotoCoreError) as error:

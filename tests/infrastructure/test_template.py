@@ -288,8 +288,8 @@ def test_the_firewall_is_off_unless_asked_for(template: dict[str, Any], resource
 
 
 def test_the_embedded_aws_gets_two_exceptions_and_nobody_else_does(template: dict[str, Any]) -> None:
-    assert template["Parameters"]["EmbeddedAws"]["Default"] == "false"
-    assert stack.PARAMETERS["EmbeddedAws"] == "true"
+    # No parameter: nobody can be on the embedded AWS by mistake.
+    assert template["Conditions"]["OnEmbeddedAws"] == {"Fn::Equals": [{"Ref": "AWS::AccountId"}, "000000000000"]}
     # The resource of SendTask*, in the statements of the processor and of its crashes; the demand for TLS; the archive.
     assert str(template["Resources"]).count("OnEmbeddedAws") == 2
     left_out = {name for name, one in template["Resources"].items() if one.get("Condition") == "OnAws"}

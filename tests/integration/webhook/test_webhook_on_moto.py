@@ -202,6 +202,17 @@ def test_a_delivery_that_cannot_be_started_is_kept(handler: ModuleType, monkeypa
     assert message["Attributes"]["AWSTraceHeader"].startswith("Root=1-6b04304e")
 
 
+def test_what_is_kept_holds_no_character_that_sqs_refuses(handler: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQS takes XML's characters alone; moto and the embedded AWS take any."""
+    payload = json.loads(BODY)
+    payload["pull_request"]["title"] = "odd \ufffe title \U0001f600"
+    step_functions_is_away(handler, monkeypatch)
+    assert answered(handler, request(json.dumps(payload).encode()))[0] == 202
+    (message,) = boto3.client("sqs").receive_message(QueueUrl=handler._replay_queue_url)["Messages"]
+    assert message["Body"].isascii()
+    assert Job.model_validate_json(message["Body"]).pull_request.title == "odd \ufffe title \U0001f600"
+
+
 @pytest.mark.parametrize("outage", ["secretsmanager", "stepfunctions and sqs"])
 def test_an_outage_is_503_with_retry_after(handler: ModuleType, monkeypatch: pytest.MonkeyPatch, outage: str) -> None:
     if outage == "secretsmanager":
