@@ -144,6 +144,20 @@ def honour_alias_event_config(lambda_service: Any) -> None:
     lambda_service.invoke_async_with_retry = qualified
 
 
+def know_the_account(*modules: Any) -> None:
+    """Gives conditions of templates the account's id, which they may refer to on AWS.
+
+    The embedded AWS takes ``!Ref AWS::AccountId`` for the name of a parameter there.
+    """
+    evaluate = modules[0]._evaluate_conditions  # noqa: SLF001
+
+    def with_account(template: Any, params: Any) -> Any:
+        return evaluate(template, {**params, "AWS::AccountId": {"Value": "000000000000"}})
+
+    for module in modules:
+        module._evaluate_conditions = with_account  # noqa: SLF001
+
+
 def complete_callback_tasks(stepfunctions: Any) -> None:
     """Gives each attempt of a callback task a token of its own, and fails the task when its function fails.
 
@@ -360,7 +374,7 @@ async def serve(
     from hypercorn.config import Config
     from ministack.app import app
     from ministack.services import cloudwatch, lambda_svc, stepfunctions
-    from ministack.services.cloudformation import provisioners
+    from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
 
     from local.cloudwatch import mend
 
@@ -368,6 +382,7 @@ async def serve(
     bound_workers(lambda_svc)
     honour_alias_event_config(lambda_svc)
     name_errors(lambda_svc)
+    know_the_account(changesets, handlers, stacks)
     # Innermost first: what tokens of their own are wrapped around sees these.
     if tokens_file is not None:
         record_tokens(stepfunctions, tokens_file)

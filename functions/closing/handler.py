@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pullrequest.claim import Attempt, Claims
+from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
 from pullrequest.errors import GitHubRefused, WorkError
 from pullrequest.github import PullRequestClient, connect
@@ -123,7 +123,7 @@ def close_status(
             return False
         # The attempt that wrote may be dead or not; once this has passed nothing of it can arrive any more.
         sleep(max(0, record.writing_until - claims.now()) / 1000)
-    claim = claims.take(dead.job, Attempt(f"closing {execution}", execution))
+    claim = claims.take(dead.job, Holder(f"closing {execution}", execution))
     if claim.phase == "reported":
         return False
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from processor.errors import TaskClosed
+from processor.errors import TaskOver
 from pullrequest.errors import WorkError
 from shared.aws import TASK_OVER, error_code
 
@@ -35,7 +35,7 @@ class Callback:
         stepfunctions: the client to use.
         heartbeats: the client for heartbeats; of one attempt, because the next heartbeat is the retry.
 
-    All methods raise TaskClosed when the execution no longer waits for this token, which is final, and
+    All methods raise TaskOver when the execution no longer waits for this token, which is final, and
     CallbackUnavailable when Step Functions could not be reached. Neither holds the token.
     """
 
@@ -81,5 +81,5 @@ def cause_of(error: Exception) -> str:
 def _translated(error: ClientError | BotoCoreError) -> Exception:
     code = error_code(error)
     if code in TASK_OVER:
-        return TaskClosed(code)
+        return TaskOver(code)
     return CallbackUnavailable(code)

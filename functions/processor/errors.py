@@ -20,7 +20,7 @@ class DeadlineExceeded(WorkError):
     """The function's time was nearly up before the work was done."""
 
 
-class TaskClosed(WorkError):
+class TaskOver(WorkError):
     """The execution no longer waits for this attempt (timed out, aborted, or completed by another)."""
 
 

@@ -18,9 +18,9 @@ from processor import registry
 from processor.artifacts import ArtifactStore
 from processor.attempt import carry_out
 from processor.callback import Callback, CallbackUnavailable
-from processor.errors import InvalidJob, TaskClosed
+from processor.errors import InvalidJob, TaskOver
 from processor.heartbeat import Heartbeat
-from pullrequest.claim import Attempt, Claims
+from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
 from pullrequest.errors import WorkInProgress
 from pullrequest.github import PullRequestClient, connect
@@ -99,7 +99,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         # Lambda delivered the event twice. Whoever holds the token completes it; raising would send this copy to the
         # on-failure destination as if the work had failed.
         telemetry.log.warning("task is being worked on already")
-    except TaskClosed as closed:
+    except TaskOver as closed:
         # Final, and nobody's fault: the execution timed out, was aborted, or is complete.
         telemetry.count(Metric.CALLBACK_REFUSED)
         telemetry.log.warning("task is closed already", reason=str(closed))
@@ -152,13 +152,13 @@ def attempt(task: TaskEvent, context: LambdaContext, heartbeat: Heartbeat) -> Ou
     """
     telemetry.log.info("work started")
     if task.taskToken is None:
-        return perform(task, Attempt(context.aws_request_id, None), heartbeat)
-    by = Attempt(fingerprint(task.taskToken), task.execution)
+        return perform(task, Holder(context.aws_request_id, None), heartbeat)
+    by = Holder(fingerprint(task.taskToken), task.execution)
     stored = once.run(task.taskToken, lambda: perform(task, by, heartbeat).model_dump(), context)
     return Outcome.model_validate(stored)
 
 
-def perform(job: TaskEvent, by: Attempt, heartbeat: Heartbeat) -> Outcome:
+def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
     """Runs the job's action, or finds the result that the same work has had.
 
     Raises:
@@ -223,6 +223,6 @@ def report_failure(callback: Callback, error: Exception, heartbeat: Heartbeat) -
         return
     try:
         callback.fail(error)
-    except TaskClosed as closed:
+    except TaskOver as closed:
         telemetry.count(Metric.CALLBACK_REFUSED)
         telemetry.log.warning("task is closed already", reason=str(closed))

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from processor.callback import CallbackUnavailable
-from processor.errors import DeadlineExceeded, TaskClosed
+from processor.errors import DeadlineExceeded, TaskOver
 from pullrequest.errors import WorkInProgress, WorkRecordUnavailable
 from shared.metrics import Metric
 
@@ -45,18 +45,18 @@ class Heartbeat:
         self._telemetry = telemetry
         self._done = threading.Event()
         self._claim: Claim | None = None
-        self._stop_reason: type[DeadlineExceeded | TaskClosed | WorkInProgress] | None = None
+        self._stop_reason: type[DeadlineExceeded | TaskOver | WorkInProgress] | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._keep_beating, args=(callback,), name="heartbeat", daemon=True)
         self.heartbeats_sent = 0
         self.heartbeats_lost = 0
 
     def __enter__(self) -> Self:
-        """Raises TaskClosed when the task is over already: work for it must not even begin."""
+        """Raises TaskOver when the task is over already: work for it must not even begin."""
         if self._callback is not None:
             # The first heartbeat at once: the state's clock has been running since the event was queued.
             if not self._beat(self._callback):
-                raise TaskClosed("the attempt has ended")
+                raise TaskOver("the attempt has ended")
             self._thread.start()
         return self
 
@@ -77,16 +77,16 @@ class Heartbeat:
         return self._is_closed
 
     def require_open(self) -> None:
-        """Raises TaskClosed when no further callback can have an effect."""
+        """Raises TaskOver when no further callback can have an effect."""
         if self._is_closed:
-            raise TaskClosed("the task was closed while its work was ending")
+            raise TaskOver("the task was closed while its work was ending")
 
     def keep(self, claim: Claim | None) -> None:
         """Renews this claim with every heartbeat from now on; None for none."""
         self._claim = claim
 
     def confirm(self) -> None:
-        """Raises TaskClosed or WorkInProgress unless this attempt is still the one that is waited for.
+        """Raises TaskOver or WorkInProgress unless this attempt is still the one that is waited for.
 
         Asks at once, with a heartbeat: the answer before the last one may be half a minute old.
         """
@@ -94,7 +94,7 @@ class Heartbeat:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Raises DeadlineExceeded, TaskClosed or WorkInProgress when the work has to stop."""
+        """Raises DeadlineExceeded, TaskOver or WorkInProgress when the work has to stop."""
         if self._stop_reason is None and self._time_left() <= 0:
             raise DeadlineExceeded("the function's time was nearly up")
         if self._stop_reason is not None:
@@ -115,8 +115,8 @@ class Heartbeat:
         """Sends a heartbeat; False when there is no reason to send another."""
         try:
             callback.heartbeat()
-        except TaskClosed:
-            self._stop_reason, self._is_closed = TaskClosed, True
+        except TaskOver:
+            self._stop_reason, self._is_closed = TaskOver, True
             return False
         except CallbackUnavailable as error:
             # One lost heartbeat is no reason to stop: the state waits for several.
@@ -150,7 +150,7 @@ class Heartbeat:
         try:
             callback.fail(DeadlineExceeded("the function's time was nearly up"))
             self._is_closed = True
-        except TaskClosed:
+        except TaskOver:
             self._is_closed = True
         except CallbackUnavailable as error:
             # Not closed: if the work ends by itself in the time that is left, its end is reported.

@@ -28,7 +28,7 @@ class Work(Protocol):
     def checkpoint(self) -> Callable[[], None]:
         """Call it between steps and inside long loops, at least every few seconds of work.
 
-        Raises ``DeadlineExceeded`` when the function's time is nearly up and ``TaskClosed`` when the execution no
+        Raises ``DeadlineExceeded`` when the function's time is nearly up and ``TaskOver`` when the execution no
         longer waits for this attempt. Let both pass.
         """
 

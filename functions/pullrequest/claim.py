@@ -53,7 +53,7 @@ _CONFLICT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Holder:
     """Who asks for a claim.
 
     Args:
@@ -119,7 +119,7 @@ class WorkRecord:
             return result
         return result if all(limits.get(name) == value for name, value in result.refused_by.items()) else None
 
-    def admits(self, attempt: Attempt, now: int) -> bool:
+    def admits(self, attempt: Holder, now: int) -> bool:
         """Whether the attempt may take the work now; ``reported`` work is taken only where its result is another's.
 
         A later attempt of the same execution may take it at once: the state machine makes one only when the token of
@@ -168,7 +168,7 @@ class Claims:
             raise _unavailable("GetItem", error) from None
         return WorkRecord.of(answer["Item"]) if "Item" in answer else None
 
-    def take(self, job: Job, attempt: Attempt, limits: Mapping[str, int] | None = None) -> Claim:
+    def take(self, job: Job, attempt: Holder, limits: Mapping[str, int] | None = None) -> Claim:
         """Takes the work, or hands over its result: a claim whose ``phase`` is ``reported`` has nothing left to do.
 
         Args:
@@ -191,7 +191,7 @@ class Claims:
                 return claim
         raise WorkInProgress("several attempts ask for the same work")
 
-    def _take(self, job: Job, attempt: Attempt, seen: WorkRecord | None, result: StoredResult | None) -> Claim | None:
+    def _take(self, job: Job, attempt: Holder, seen: WorkRecord | None, result: StoredResult | None) -> Claim | None:
         claim_id = uuid.uuid4().hex
         decided = result is not None
         values: dict[str, Any] = {

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
 from shared.dead_work import DeadWork, PoisonMessage, read
-from shared.executions import AttemptsExhausted, Executions
+from shared.executions import Executions, ExecutionsExhausted
 from shared.metrics import Metric
 from shared.queue import QueueConsumer
 from shared.settings import Settings
@@ -53,7 +53,7 @@ def replay(record: SQSRecord) -> None:
     telemetry.link(record.attributes.aws_trace_header or trace_header_of(dead))
     try:
         start = executions.start(dead.job)
-    except AttemptsExhausted:
+    except ExecutionsExhausted:
         raise PoisonMessage("every attempt that this delivery may have was made, and failed") from None
     is_refused = start.result == "duplicate"
     telemetry.count(Metric.REPLAY_REFUSED if is_refused else Metric.REPLAY_STARTED)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BUDGET = timedelta(seconds=4)
 """Time after which no further name is tried: GitHub waits 10 s for the answer."""
 
-ATTEMPT_LIMIT = 10
+EXECUTION_LIMIT = 10
 """Executions that the redeliveries of one delivery may start."""
 
 # Step Functions answers the same name and input with the running execution, as if it had been started now. Its start
@@ -33,7 +33,7 @@ class ExecutionsUnavailable(Exception):
     """Step Functions could not be asked, or refused for a reason that is not the delivery's."""
 
 
-class AttemptsExhausted(Exception):
+class ExecutionsExhausted(Exception):
     """All attempts that redeliveries may start have failed."""
 
 
@@ -74,11 +74,11 @@ class Executions:
 
         Raises:
             ExecutionsUnavailable: nothing was started as far as anybody knows; the same delivery may come again.
-            AttemptsExhausted: ATTEMPT_LIMIT executions of this delivery have ended without success.
+            ExecutionsExhausted: EXECUTION_LIMIT executions of this delivery have ended without success.
         """
         asked_at = self._now()
         try:
-            for attempt in range(1, ATTEMPT_LIMIT + 1):
+            for attempt in range(1, EXECUTION_LIMIT + 1):
                 name = job.delivery_id if attempt == 1 else f"{job.delivery_id}-{attempt}"
                 found = self._start_or_find(name, job.to_json())
                 if found is None:
@@ -92,7 +92,7 @@ class Executions:
                 return Start(result, name, arn)
         except (ClientError, BotoCoreError) as error:
             raise ExecutionsUnavailable(error_code(error)) from None
-        raise AttemptsExhausted
+        raise ExecutionsExhausted
 
     def _start_or_find(self, name: str, job: str) -> tuple[bool, str] | None:
         """Whether the execution of this name is new, and its ARN; None when it may be done again: it has ended without

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, e
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
-from shared.executions import AttemptsExhausted, Executions, ExecutionsUnavailable
+from shared.executions import Executions, ExecutionsExhausted, ExecutionsUnavailable
 from shared.metrics import Metric
 from shared.settings import Settings
 from shared.telemetry import Telemetry, trace_header
@@ -96,7 +96,7 @@ def receive(delivery: Delivery) -> dict[str, Any]:
     telemetry.bind(job)
     try:
         start = executions.start(job)
-    except AttemptsExhausted:
+    except ExecutionsExhausted:
         raise Rejected(409, "exhausted", "every attempt at this delivery has failed; push again") from None
     except ExecutionsUnavailable as error:
         return queued(job, error)

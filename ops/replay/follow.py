@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ops.replay.queue import HeldQueue
-from ops.replay.reader import ATTEMPT_LIMIT
+from ops.replay.reader import EXECUTION_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,7 +129,7 @@ def forecast(stack: Operated, item: DeadItem) -> Forecast:
     job = item.job
     if job is None:
         return Forecast("unreadable")
-    for attempt in range(1, ATTEMPT_LIMIT + 1):
+    for attempt in range(1, EXECUTION_LIMIT + 1):
         name = attempt_name(job.delivery_id, attempt)
         try:
             status = stack.stepfunctions.describe_execution(executionArn=stack.execution_arn(name))["status"]
@@ -275,7 +275,7 @@ class _Watch:
 
 
 def _attempts(one: Outcome) -> range:
-    return range(one.forecast.attempt, ATTEMPT_LIMIT + 1)
+    return range(one.forecast.attempt, EXECUTION_LIMIT + 1)
 
 
 def _name(one: Outcome, attempt: int) -> str:

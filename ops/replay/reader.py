@@ -16,7 +16,7 @@ if _ROOT not in sys.path:
     sys.path.append(_ROOT)
 
 from shared.dead_work import DeadWork, PoisonMessage, read  # noqa: E402
-from shared.executions import ATTEMPT_LIMIT  # noqa: E402
+from shared.executions import EXECUTION_LIMIT  # noqa: E402
 from shared.job import Job  # noqa: E402
 
-__all__ = ["ATTEMPT_LIMIT", "DeadWork", "Job", "PoisonMessage", "read"]
+__all__ = ["EXECUTION_LIMIT", "DeadWork", "Job", "PoisonMessage", "read"]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.replay.items import UNREADABLE, age_text, clean, grouped
-from ops.replay.reader import ATTEMPT_LIMIT, PoisonMessage, read
+from ops.replay.reader import EXECUTION_LIMIT, PoisonMessage, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,7 +81,7 @@ def show_forecasts(console: Console, items: Sequence[DeadItem], forecasts: Seque
         "starts": "would be started again, as the next attempt",
         "runs": "would be refused: runs already",
         "succeeded": "would be refused: has succeeded already, and then leaves the dead work",
-        "exhausted": f"would go to quarantine: all {ATTEMPT_LIMIT} attempts were made, and failed",
+        "exhausted": f"would go to quarantine: all {EXECUTION_LIMIT} attempts were made, and failed",
         "unreadable": "would go to quarantine: cannot be read",
     }
     for item, found in zip(items, forecasts, strict=True):

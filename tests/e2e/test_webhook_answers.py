@@ -83,15 +83,15 @@ def test_a_redelivery_of_a_running_one_is_a_duplicate_and_of_an_aborted_one_a_re
 
 
 def test_a_failed_one_is_restarted(deployed: Deployed) -> None:
-    absent = deployed.body("synchronize")
-    payload = json.loads(absent)
-    payload["pull_request"]["number"] = payload["number"] = 99_999
-    body, delivery_id = json.dumps(payload).encode(), str(uuid.uuid4())
+    pull_request = deployed.github.open_pull_request({"refused.txt": f"{uuid.uuid4()}\n"})
+    deployed.github.fail(path=f"/pulls/{pull_request.number}$", status=403)
+    body, delivery_id = deployed.body("synchronize", pull_request), str(uuid.uuid4())
     assert deployed.send(body, delivery_id=delivery_id)[1]["result"] == "started"
     stepfunctions, arn = deployed.client("stepfunctions"), deployed.execution_arn(delivery_id)
     execution = _ended(stepfunctions, arn)
     assert (execution["status"], execution["error"]) == ("FAILED", "GitHubRefused")
     assert json.loads(execution["cause"])["error"] == "GitHubRefused"
+    deployed.github.clear_faults()
     status, answer = deployed.send(body, delivery_id=delivery_id)
     assert (status, answer) == (202, {"result": "restarted", "execution": f"{delivery_id}-2"})
 

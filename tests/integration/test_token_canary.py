@@ -16,7 +16,7 @@ from aws_xray_sdk import global_sdk_config
 from aws_xray_sdk.core import xray_recorder
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from processor.errors import TaskClosed
+from processor.errors import TaskOver
 from pullrequest.errors import GitHubUnavailable
 from pullrequest.result import Result
 from shared.telemetry import fingerprint
@@ -169,7 +169,7 @@ def test_the_token_is_nowhere_but_as_a_fingerprint(  # noqa: C901 - one way afte
 
         return behaviour
 
-    for error in (GitHubUnavailable("502"), KeyError("x"), TaskClosed("x"), MemoryError("x")):
+    for error in (GitHubUnavailable("502"), KeyError("x"), TaskOver("x"), MemoryError("x")):
         action.behaviour = failing(error)
         seen.call(processor, event())
     action.behaviour = lambda job, work: work.checkpoint()

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from ministack.core import iam_evaluator, lambda_runtime
 from ministack.services import cloudwatch, lambda_svc, stepfunctions
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import engine, provisioners
 
 
 def test_the_mending_was_written_against_this_version() -> None:
@@ -51,6 +51,11 @@ def test_an_aborted_execution_still_keeps_its_task_and_its_attempts() -> None:
 
 def test_an_archive_of_events_is_still_unknown_to_its_cloudformation() -> None:
     assert "AWS::Events::Archive" not in inspect.getsource(provisioners)
+
+
+def test_conditions_still_do_not_know_the_account() -> None:
+    template = {"Conditions": {"Here": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, "000000000000"]}}}
+    assert engine._evaluate_conditions(template, {}) == {"Here": False}
 
 
 def test_heartbeats_are_still_ignored() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from local.github import Fault
 from local.github.server import LocalGitHub
-from pullrequest.claim import WRITE_SECONDS, Attempt, Claim, Claims
+from pullrequest.claim import WRITE_SECONDS, Claim, Claims, Holder
 from pullrequest.errors import GitHubUnavailable
 from pullrequest.result import Result
 from shared.aws import client as shared_client
@@ -62,7 +62,7 @@ def shown(github: LocalGitHub) -> list[tuple[str, str | None]]:
 
 def working(claims: Claims, job: Job, execution: str | None = None) -> Claim:
     """The claim of an attempt that has shown its pending status."""
-    claim = claims.take(job, Attempt("token", execution or job.delivery_id))
+    claim = claims.take(job, Holder("token", execution or job.delivery_id))
     with claim.writing():
         pass
     claim.written()
@@ -133,13 +133,13 @@ def test_work_that_was_done_and_not_shown_is_shown(
     claim.end("released", pending_shown=True)
     assert consumed(closing, status_event(json.loads(job.to_json()))) == []
     assert shown(github) == [("failure", "2 conflict markers")]
-    assert claims.take(job, Attempt("later", "later")).phase == "reported"
+    assert claims.take(job, Holder("later", "later")).phase == "reported"
 
 
 def test_a_write_that_may_be_under_way_is_waited_for(
     closing: ModuleType, github: LocalGitHub, job: Job, claims: Claims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = claims.take(job, Attempt("token", job.delivery_id))
+    claim = claims.take(job, Holder("token", job.delivery_id))
     with pytest.raises(GitHubUnavailable), claim.writing():
         raise GitHubUnavailable("no answer")
     slept = []
@@ -185,7 +185,7 @@ def test_a_status_that_github_refuses_is_put_aside(
     (aside,) = account.quarantined()
     assert "404" in aside["MessageAttributes"]["reason"]["StringValue"]
     # Whoever comes next may have the work.
-    claims.take(job, Attempt("later", "later"))
+    claims.take(job, Holder("later", "later"))
 
 
 def test_a_credential_that_is_being_rotated_is_waited_for(

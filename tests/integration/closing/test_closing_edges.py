@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pullrequest.claim import Attempt, Claims
+from pullrequest.claim import Claims, Holder
 from pullrequest.errors import GitHubRefused, GitHubUnavailable
 from pullrequest.result import Result
 from shared.aws import client as shared_client
@@ -99,7 +99,7 @@ def test_a_status_is_closed_once_and_counted_once(
 def test_a_write_under_way_is_waited_for_to_the_millisecond(
     closing: ModuleType, claims: Claims, github: RefusingGitHub
 ) -> None:
-    claim = claims.take(JOB, Attempt("token", MINE))
+    claim = claims.take(JOB, Holder("token", MINE))
     with claim.writing():
         pass
     assert closed(closing, claims, github) == (True, 60.0)
@@ -109,7 +109,7 @@ def test_a_write_under_way_is_waited_for_to_the_millisecond(
 def test_nothing_is_waited_for_when_no_write_is_under_way(
     closing: ModuleType, claims: Claims, github: RefusingGitHub
 ) -> None:
-    claims.take(JOB, Attempt("token", MINE))
+    claims.take(JOB, Holder("token", MINE))
     assert closed(closing, claims, github) == (True, 0.0)
 
 
@@ -117,7 +117,7 @@ def test_nothing_is_waited_for_when_no_write_is_under_way(
 def test_what_has_its_end_is_left_alone(
     closing: ModuleType, claims: Claims, github: RefusingGitHub, phase: Any
 ) -> None:
-    claims.take(JOB, Attempt("token", MINE)).end(phase, pending_shown=False)
+    claims.take(JOB, Holder("token", MINE)).end(phase, pending_shown=False)
     assert closed(closing, claims, github) == (False, 0.0)
     assert github.statuses == []
 
@@ -125,7 +125,7 @@ def test_what_has_its_end_is_left_alone(
 def test_work_that_another_execution_holds_is_left_alone(
     closing: ModuleType, claims: Claims, github: RefusingGitHub
 ) -> None:
-    claim = claims.take(JOB, Attempt("token", "another"))
+    claim = claims.take(JOB, Holder("token", "another"))
     claim.end("released", pending_shown=True)
     assert closed(closing, claims, github) == (False, 0.0)
     assert github.statuses == []
@@ -134,7 +134,7 @@ def test_work_that_another_execution_holds_is_left_alone(
 def test_what_is_reported_while_it_is_asked_for_is_left_alone(
     closing: ModuleType, claims: Claims, github: RefusingGitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = claims.take(JOB, Attempt("token", MINE))
+    claim = claims.take(JOB, Holder("token", MINE))
     seen = claims.find(JOB)
     claim.decide(Result(conclusion="success", summary="fine"), 1)
     claim.end("reported", pending_shown=False)
@@ -178,7 +178,7 @@ def test_a_status_that_could_not_be_closed_leaves_the_work_to_others(
     record = claims.find(JOB)
     assert record is not None
     assert (record.phase, record.pending_shown) == ("released", True)
-    claims.take(JOB, Attempt("token", "another"))
+    claims.take(JOB, Holder("token", "another"))
 
 
 @pytest.mark.parametrize("status", [404, 410, 422])

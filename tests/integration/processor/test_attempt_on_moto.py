@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from processor.callback import CallbackUnavailable
-from processor.errors import TaskClosed
+from processor.errors import TaskOver
 from pullrequest.errors import GitHubUnavailable
 from pullrequest.result import Result
 from tests.integration.conftest import CREDENTIAL
@@ -308,7 +308,7 @@ def test_an_attempt_whose_execution_ended_meanwhile_shows_nothing(
 
 def test_work_that_is_told_to_stop_is_not_reported(stage: Stage, event: dict[str, Any]) -> None:
     def closed(job: Any, work: Any) -> Result:
-        raise TaskClosed("TaskTimedOut")
+        raise TaskOver("TaskTimedOut")
 
     stage.action.behaviour = closed
     assert stage.invoke(event) is None
@@ -343,7 +343,7 @@ def test_too_large_an_outcome_is_a_failure(stage: Stage, event: dict[str, Any]) 
     assert stage.stepfunctions.ended()[0][1]["error"] == "OutcomeTooLarge"
 
 
-@pytest.mark.parametrize("error", [None, GitHubUnavailable("x"), KeyError("x"), TaskClosed("x")])
+@pytest.mark.parametrize("error", [None, GitHubUnavailable("x"), KeyError("x"), TaskOver("x")])
 def test_token_and_credential_stay_inside(
     stage: Stage, event: dict[str, Any], error: Exception | None, capsys: pytest.CaptureFixture[str]
 ) -> None:

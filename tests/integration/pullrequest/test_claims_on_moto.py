@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from pullrequest.claim import Attempt, Claim, Claims
+from pullrequest.claim import Claim, Claims, Holder
 from pullrequest.errors import WorkInProgress
 from pullrequest.result import Result
 from tests.unit.processor.fakes import a_job
@@ -22,8 +22,8 @@ NOW_MS = 1_700_000_000_123
 SECOND_MS = 1000
 LEASE_MS = 180 * SECOND_MS
 WRITE_MS = 60 * SECOND_MS
-FIRST, NEXT, OTHER = Attempt("token 1", "a"), Attempt("token 2", "a"), Attempt("token 3", "b")
-BY_HAND = Attempt("request", None)
+FIRST, NEXT, OTHER = Holder("token 1", "a"), Holder("token 2", "a"), Holder("token 3", "b")
+BY_HAND = Holder("request", None)
 
 
 class Clock:
@@ -112,7 +112,7 @@ def test_who_works_by_hand_has_no_execution(claims: Claims, clock: Clock) -> Non
     assert record.execution is None
     # Nor are two of them one execution.
     with pytest.raises(WorkInProgress):
-        claims.take(JOB, Attempt("another request", None))
+        claims.take(JOB, Holder("another request", None))
 
 
 def test_who_takes_over_by_hand_leaves_no_execution_of_the_one_before(claims: Claims) -> None:
@@ -193,7 +193,7 @@ def test_who_is_overtaken_three_times_leaves_the_work_to_others(account: Account
 
 @pytest.mark.parametrize("attempt", [FIRST, BY_HAND])
 def test_who_finds_itself_where_an_answer_was_lost_has_the_work(
-    account: Account, clock: Clock, attempt: Attempt
+    account: Account, clock: Clock, attempt: Holder
 ) -> None:
     claim = Claims("idempotency", Lossy(), clock).take(JOB, attempt)
     claim.renew()

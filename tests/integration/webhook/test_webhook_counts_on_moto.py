@@ -90,7 +90,7 @@ def test_a_start_is_answered_and_counted_as_what_it_was(
 def test_a_delivery_without_attempts_left_is_refused_for_good(
     handler: ModuleType, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler, "executions", Executions(handler.AttemptsExhausted()))
+    monkeypatch.setattr(handler, "executions", Executions(handler.ExecutionsExhausted()))
     status, headers, body = response(handler, webhook.request(webhook.BODY))
     assert (status, headers) == (409, JSON)
     assert body == {"result": "exhausted", "message": "every attempt at this delivery has failed; push again"}

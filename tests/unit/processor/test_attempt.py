@@ -6,7 +6,7 @@ import pytest
 
 from processor import registry
 from processor.attempt import RESULT_MAX_BYTES, carry_out
-from processor.errors import OutcomeTooLarge, TaskClosed
+from processor.errors import OutcomeTooLarge, TaskOver
 from pullrequest.errors import GitHubUnavailable, WorkInProgress
 from pullrequest.result import Result, StoredResult
 from shared.job import Conclusion
@@ -64,10 +64,10 @@ def test_who_is_not_waited_for_any_more_writes_nothing() -> None:
     """The execution may have ended since the last heartbeat, and its status been closed."""
 
     def confirm() -> None:
-        raise TaskClosed("TaskTimedOut")
+        raise TaskOver("TaskTimedOut")
 
     work, claim, action = FakeWork(), FakeClaim(), AnAction()
-    with pytest.raises(TaskClosed):
+    with pytest.raises(TaskOver):
         carried_out(action, work, claim, confirm)
     assert (action.runs, work.github.statuses, claim.said) == (0, [], ["released"])
 
@@ -148,8 +148,8 @@ def test_who_has_lost_the_claim_writes_nothing_more(updates: int) -> None:
 
 @pytest.mark.parametrize("checkpoint", [1, 2])
 def test_a_closed_task_writes_nothing_more(checkpoint: int) -> None:
-    work = FakeWork(stops=(checkpoint, TaskClosed("")))
-    with pytest.raises(TaskClosed):
+    work = FakeWork(stops=(checkpoint, TaskOver("")))
+    with pytest.raises(TaskOver):
         carried_out(AnAction(), work, FakeClaim())
     assert work.github.states == ["pending"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.callback import CAUSE_MAX_CHARACTERS, Callback, CallbackUnavailable, cause_of
-from processor.errors import TaskClosed
+from processor.errors import TaskOver
 from pullrequest.errors import GitHubUnavailable
 from shared.job import Outcome
 
@@ -47,7 +47,7 @@ def test_failure_is_named_after_the_exception(client: Any) -> None:
 def test_a_closed_task_is_final(client: Any, outcome: Outcome, call: str, code: str) -> None:
     with Stubber(client) as stub:
         stub.add_client_error(f"send_task_{call}", code, "Provided task does not exist anymore")
-        with pytest.raises(TaskClosed) as closed:
+        with pytest.raises(TaskOver) as closed:
             _call(Callback(TOKEN, client, client), call, outcome)
     assert TOKEN not in repr(closed.value)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from processor.callback import CallbackUnavailable
-from processor.errors import DeadlineExceeded, TaskClosed
+from processor.errors import DeadlineExceeded, TaskOver
 from processor.heartbeat import DEADLINE_MARGIN_SECONDS, Heartbeat
 from shared.metrics import Metric
 from tests.support import CountingTelemetry
@@ -91,19 +91,19 @@ def test_a_lost_heartbeat_is_counted_and_survived(callback: Callback, telemetry:
 
 
 def test_a_task_that_is_closed_already_is_not_begun(callback: Callback, telemetry: CountingTelemetry) -> None:
-    callback.heartbeat_error = TaskClosed("TaskTimedOut")
-    with pytest.raises(TaskClosed), heartbeat(callback, telemetry):
+    callback.heartbeat_error = TaskOver("TaskTimedOut")
+    with pytest.raises(TaskOver), heartbeat(callback, telemetry):
         pytest.fail("the work began")
     assert callback.heartbeats == 1
 
 
 def test_a_closed_task_stops_the_work(callback: Callback, telemetry: CountingTelemetry) -> None:
     with heartbeat(callback, telemetry) as watch:
-        callback.heartbeat_error = TaskClosed("TaskTimedOut")
+        callback.heartbeat_error = TaskOver("TaskTimedOut")
         while not watch.is_closed:
             time.sleep(0.005)
         count = callback.heartbeats
-        with pytest.raises(TaskClosed):
+        with pytest.raises(TaskOver):
             watch.checkpoint()
         time.sleep(0.05)
     assert callback.heartbeats == count, "nobody listens any more"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processor.callback import CallbackUnavailable
-from processor.errors import DeadlineExceeded, TaskClosed
+from processor.errors import DeadlineExceeded, TaskOver
 from processor.heartbeat import Heartbeat
 from pullrequest.errors import WorkInProgress, WorkRecordUnavailable
 from shared.metrics import Metric
@@ -196,7 +196,7 @@ def test_a_deadline_before_the_end_of_the_work_is_reported() -> None:
     with heartbeat(callback, remaining=lambda: 300.0 if threading.current_thread() is main else 0.0) as watch:
         until(lambda: bool(callback.failures))
         until(lambda: watch.is_closed)
-        with pytest.raises(TaskClosed):
+        with pytest.raises(TaskOver):
             watch.require_open()
         with pytest.raises(DeadlineExceeded):
             watch.checkpoint()
@@ -252,16 +252,16 @@ def test_a_deadline_that_comes_after_the_end_of_the_task_is_not_told_as_one() ->
     """The work is told the first reason to stop, also when its time is up by then."""
     callback, left = StepFunctions(), [300.0]
     with heartbeat(callback, remaining=lambda: left[0]) as watch:
-        callback.refusal = TaskClosed("TaskTimedOut")
+        callback.refusal = TaskOver("TaskTimedOut")
         until(lambda: watch.is_closed)
         left[0] = 0.0
-        with pytest.raises(TaskClosed):
+        with pytest.raises(TaskOver):
             watch.checkpoint()
 
 
 def test_a_deadline_that_finds_the_task_closed_closes_the_attempt() -> None:
     callback = StepFunctions()
-    callback.failure_refusal = TaskClosed("TaskTimedOut")
+    callback.failure_refusal = TaskOver("TaskTimedOut")
     with heartbeat(callback, remaining=lambda: 0.0) as watch:
         until(lambda: watch.is_closed)
 
@@ -274,8 +274,8 @@ def test_confirming_asks_at_once_and_says_who_is_not_waited_for() -> None:
         with pytest.raises(WorkInProgress):
             watch.confirm()
     with Heartbeat(callback, lambda: 300.0, 60, CountingTelemetry()) as watch:
-        callback.refusal = TaskClosed("TaskTimedOut")
-        with pytest.raises(TaskClosed):
+        callback.refusal = TaskOver("TaskTimedOut")
+        with pytest.raises(TaskOver):
             watch.confirm()
 
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pullrequest.claim import LEASE_SECONDS, WRITE_SECONDS, Attempt, Claim, Claims
+from pullrequest.claim import LEASE_SECONDS, WRITE_SECONDS, Claim, Claims, Holder
 from pullrequest.errors import GitHubRefused, GitHubUnavailable, WorkInProgress, WorkRecordUnavailable
 from pullrequest.result import Result
 from shared.job import Job
@@ -21,7 +21,7 @@ from tests.unit.processor.fakes import a_job
 
 JOB = a_job()
 FINE = Result(conclusion="success", summary="fine")
-A1, A2, B = Attempt("token a1", "a"), Attempt("token a2", "a"), Attempt("token b", "b")
+A1, A2, B = Holder("token a1", "a"), Holder("token a2", "a"), Holder("token b", "b")
 
 
 def refusal(code: str, operation: str = "UpdateItem") -> ClientError:
@@ -238,7 +238,7 @@ def test_who_lets_go_makes_room(stage: Stage, phase: Any) -> None:
 
 def test_an_attempt_of_a_closed_execution_cannot_open_its_work_again(stage: Stage) -> None:
     """It does not know yet that its execution has ended, and nobody would close the status a second time."""
-    stage.claims.take(JOB, Attempt("closing", "a")).end("closed", pending_shown=False)
+    stage.claims.take(JOB, Holder("closing", "a")).end("closed", pending_shown=False)
     with pytest.raises(WorkInProgress):
         stage.claims.take(JOB, A1)
     stage.clock.passes(LEASE_SECONDS)
@@ -328,7 +328,7 @@ def test_whatever_happens_one_holder_writes_and_the_first_decision_stands(  # no
 ) -> None:
     """Attempts of two executions do as they like, in any order and with any pauses between."""
     stage = Stage()
-    attempts = [Attempt(f"token {number}", execution) for number, execution in enumerate("aabb")]
+    attempts = [Holder(f"token {number}", execution) for number, execution in enumerate("aabb")]
     held: dict[int, Claim] = {}
     newest = itertools.count()
     taken: dict[int, int] = {}
@@ -366,5 +366,5 @@ def test_whatever_happens_one_holder_writes_and_the_first_decision_stands(  # no
             held.pop(who, None)
     assert len(decisions) <= 1
     stage.clock.passes(LEASE_SECONDS + WRITE_SECONDS)
-    final = stage.claims.take(JOB, Attempt("later", "later"))
+    final = stage.claims.take(JOB, Holder("later", "later"))
     assert (final.result.summary if final.result else None) == (decisions[0] if decisions else None)

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from shared.executions import ATTEMPT_LIMIT, AttemptsExhausted, Executions, ExecutionsUnavailable
+from shared.executions import EXECUTION_LIMIT, Executions, ExecutionsExhausted, ExecutionsUnavailable
 from shared.job import Job
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:pullback-processor"
@@ -102,10 +102,10 @@ def test_a_duplicate_of_a_restarted_one_is_a_duplicate(
 
 
 def test_attempts_are_bounded(stepfunctions: StepFunctions, executions: Executions, job: Job) -> None:
-    for attempt in range(1, ATTEMPT_LIMIT + 1):
+    for attempt in range(1, EXECUTION_LIMIT + 1):
         name = job.delivery_id if attempt == 1 else f"{job.delivery_id}-{attempt}"
         stepfunctions.exists(name, job, "FAILED")
-    with pytest.raises(AttemptsExhausted):
+    with pytest.raises(ExecutionsExhausted):
         executions.start(job)
     stepfunctions.stub.assert_no_pending_responses()
 
@@ -121,9 +121,9 @@ def test_any_other_answer_is_unavailability(
 
 def test_the_longest_name_is_legal(stepfunctions: StepFunctions, executions: Executions, job: Job) -> None:
     longest = job.model_copy(update={"delivery_id": "d" * 64})
-    for attempt in range(1, ATTEMPT_LIMIT):
+    for attempt in range(1, EXECUTION_LIMIT):
         stepfunctions.exists("d" * 64 if attempt == 1 else f"{'d' * 64}-{attempt}", longest, "FAILED")
-    stepfunctions.started(f"{'d' * 64}-{ATTEMPT_LIMIT}", longest)
+    stepfunctions.started(f"{'d' * 64}-{EXECUTION_LIMIT}", longest)
     assert len(executions.start(longest).name) <= 80
 
 

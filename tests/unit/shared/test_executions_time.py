@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.executions import ATTEMPT_LIMIT, AttemptsExhausted, Executions, ExecutionsUnavailable
+from shared.executions import EXECUTION_LIMIT, Executions, ExecutionsExhausted, ExecutionsUnavailable
 from shared.job import Job
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:pullback-processor"
@@ -94,7 +94,7 @@ def test_after_the_time_of_the_answer_no_further_name_is_tried(job: Job) -> None
 
 
 def test_the_time_of_the_answer_is_that_of_all_names_together(job: Job) -> None:
-    stepfunctions = StepFunctions(failed=ATTEMPT_LIMIT, takes=timedelta(seconds=1))
+    stepfunctions = StepFunctions(failed=EXECUTION_LIMIT, takes=timedelta(seconds=1))
     with pytest.raises(ExecutionsUnavailable, match=r"^slow$"):
         started(stepfunctions, job)
     assert len(stepfunctions.asked) == 5
@@ -110,7 +110,7 @@ def test_ten_executions_are_all_that_a_delivery_gets(job: Job) -> None:
     assert started(stepfunctions, job) == "restarted"
     assert stepfunctions.asked[-1] == f"{job.delivery_id}-10"
     stepfunctions = StepFunctions(failed=10)
-    with pytest.raises(AttemptsExhausted):
+    with pytest.raises(ExecutionsExhausted):
         started(stepfunctions, job)
     assert len(stepfunctions.asked) == 10
 
