@@ -60,8 +60,8 @@ chaos: setup ## Fault drill: every fault of the table, what must hold is checked
 alarm-drill: setup ## Alarm drill: every alarm fires and clears, by faults put into the stack; ONLY=regex for some (about 5 minutes)
 	@$(BIN)/python -m pullback alarm-drill $(if $(ONLY),--only "$(ONLY)")
 
-load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to its end
-	@$(BIN)/python -m pullback load --n "$(N)"
+load: setup ## Load drill: N=1000 deliveries from 16 clients, each followed to its end; LAG=1: GitHub lags in 1 %
+	@$(BIN)/python -m pullback load --n "$(N)" $(if $(LAG),--lag "$(LAG)")
 
 fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook for one, SECONDS=60 for each
 	@$(BIN)/uv sync --quiet --locked --extra local --group fuzz

@@ -39,6 +39,24 @@ class GitHubControl:
         sha: str = self._call("POST", "/push", {"number": number})["sha"]
         return sha
 
+    def change_base(self, ref: str, number: int = SAMPLE_PULL_REQUEST) -> PullRequest:
+        """Changes a pull request's base to another branch, made if there is none; returns what it was before."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/base", {"ref": ref}))
+
+    def rename(self, full_name: str) -> None:
+        """Gives the repository another ``owner/name``; requests for the former one are redirected."""
+        self._call("POST", "/rename", {"full_name": full_name})
+
+    def revoke(self, token: str | None = None) -> str:
+        """Takes every token back; returns the one that is good from now on, which may be given."""
+        new: str = self._call("POST", "/revoke", {"token": token} if token else {})["token"]
+        return new
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request that was answered, oldest first: method, path, status."""
+        requests: list[dict[str, Any]] = self._call("GET", "/requests")
+        return requests
+
     def statuses(self) -> list[dict[str, Any]]:
         """Every commit status that was posted, oldest first."""
         statuses: list[dict[str, Any]] = self._call("GET", "/statuses")
@@ -47,6 +65,11 @@ class GitHubControl:
     def fail(self, **fault: Any) -> None:
         """Makes requests fail; the fields are those of ``local.github.Fault``."""
         self._call("POST", "/faults", fault)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults since they were cleared, in order: method, path, and ``met``, the requests that each has met."""
+        faults: list[dict[str, Any]] = self._call("GET", "/faults")
+        return faults
 
     def clear_faults(self) -> None:
         """Makes requests succeed again."""

@@ -126,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
     alarms.add_argument("--only", help="regular expression: only the faults whose name or alarms it finds")
     load = commands.add_parser("load", help="the load drill: many deliveries, each followed to its end")
     load.add_argument("--n", type=positive, default=1000, help="deliveries (default: 1000)")
+    load.add_argument(
+        "--lag", type=percent, default=0, help="of GitHub's answers, so many percent are older than their event"
+    )
     commands.add_parser("docs", help="write docs/metrics.md from the catalogue of metrics")
     dashboard = commands.add_parser("dashboard", help="traffic of every kind, and a page of the CloudWatch dashboard")
     dashboard.add_argument("--out", metavar="FILE", type=Path, help="the page (default: .local/dashboard.html)")
@@ -158,7 +161,7 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
         case "load":
             from drills.load.drill import load
 
-            return load(directory, progress, options.n)
+            return load(directory, progress, options.n, options.lag)
         case "docs":
             from pullback.docs import docs
 
@@ -202,6 +205,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def percent(text: str) -> int:
+    """A whole number from 0 to 100, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError("must be from 0 to 100")
     return number
 
 

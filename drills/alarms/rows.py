@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drills.alarms import scenes
-from drills.chaos.fault import Fault
-from drills.chaos.rows import CLOSE_WORK, GITHUB_IS_GONE, HEARTBEAT, KEEP, START
+from drills.chaos.fault import GITHUB_REFUSES, Fault
+from drills.chaos.rows import CLOSE_WORK, HEARTBEAT, KEEP, START
 
 if TYPE_CHECKING:
     from drills.alarms.scenes import Scene
@@ -141,14 +141,14 @@ ROWS: tuple[Row, ...] = (
         Fault(
             "the closing function cannot take over what failed",
             aws=(CLOSE_WORK.is_down(),),
-            github=(GITHUB_IS_GONE,),
+            github=(GITHUB_REFUSES,),
             impatient=("ended",),
         ),
         ("ended-executions-stuck", "dead-work"),
         scenes.unclosed,
     ),
     Row(
-        Fault("nobody looks after what is left, for three days", github=(GITHUB_IS_GONE,)),
+        Fault("nobody looks after what is left, for three days", github=(GITHUB_REFUSES,)),
         ("dead-work", "dead-work-age", "quarantine", "quarantine-age"),
         scenes.left_for_days,
         although=(("ticket-overdue", "ticket-dead-work"), ("ticket-overdue", "ticket-quarantine")),

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from drills.chaos import report
+from drills.chaos.fault import Fault
 from drills.chaos.model import FUNCTIONS, Result
 from drills.chaos.rig import Rig
 from drills.chaos.rows import ROWS
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from drills.chaos.fault import Fault
     from local.progress import Progress
 
+NOTHING = Fault("nothing is broken")
 METRICS_SECONDS = 5.0
 """A function's log is written when its invocation has ended, which is after what it did."""
 REFUSED_SECONDS = 2.0
@@ -111,6 +112,9 @@ def drill(stacks: Iterable[LocalStack], rows: Sequence[Fault], progress: Progres
             rig = Rig(stack)
             rig.scale_waits()
             rig.stop_schedules()
+            # A stack's first delivery starts every function's process, while another stack is being deployed: it may be
+            # refused and come again, which would be no fault of the first row's.
+            run(rig, NOTHING)
             while not over.is_set():
                 try:
                     number, fault = todo.get_nowait()
@@ -164,6 +168,9 @@ def _play(trial: Trial, scene: Callable[[Trial], None]) -> None:
         trial.problems.append(f"the fault did not happen: {unused}")
     if fault.lasts_until == "ended":
         trial.until_ended()
+    unmet = [f"{one['method'] or 'any'} {one['path'] or '*'}" for one in rig.github.faults() if not one["met"]]
+    if unmet:
+        trial.problems.append(f"GitHub's fault did not happen: {unmet}")
     rig.clear()
     trial.until_quiet()
     rig.set_patient(fault.impatient)

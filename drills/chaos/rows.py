@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drills.chaos import scenes
-from drills.chaos.fault import Fault
+from drills.chaos.fault import FAILS_AND_IS_REPLAYED, GITHUB_REFUSES, Fault, counting, metrics
 from drills.chaos.model import SDK_ATTEMPTS, Call, Expected
+from drills.chaos.ordinary_day import ORDINARY_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,11 +70,6 @@ KINDS: tuple[Kind, ...] = ("throttled", "5xx", "timeout", "reset")
 ALL_KINDS: tuple[Kind, ...] = (*KINDS, "denied")
 
 _SLOW_FILES = ({"path": r"/pulls/\d+/files", "delay": 2.5, "times": 1},)
-GITHUB_IS_GONE = {"path": r"/pulls/\d+$", "status": 404, "times": 1}
-FAILS_AND_IS_REPLAYED = Expected(
-    executions=("FAILED GitHubRefused", "SUCCEEDED success"), statuses=("error", "pending", "success")
-)
-"""Before the pending status is shown, so that the status is closed first, and then the replay does the work."""
 
 
 def each(
@@ -108,15 +104,6 @@ def each(
     ]
 
 
-def counting(**metrics: int | str) -> Expected:
-    """An ordinary success that counted these metrics; ``function_Metric`` stands for ``function.Metric``."""
-    return Expected(metrics=_metrics(**metrics))
-
-
-def _metrics(**metrics: int | str) -> dict[str, int | str]:
-    return {name.replace("_", ".", 1): value for name, value in metrics.items()}
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # AWS, call by call
 # ---------------------------------------------------------------------------------------------------------------------
@@ -124,7 +111,7 @@ WEBHOOK = [
     *each(
         "webhook",
         WEBHOOK_SECRET,
-        Expected(answers=("503 unavailable", "202 started"), metrics=_metrics(webhook_DeliveryUnavailable=1)),
+        Expected(answers=("503 unavailable", "202 started"), metrics=metrics(webhook_DeliveryUnavailable=1)),
         kinds=ALL_KINDS,
         cold=("webhook",),
     ),
@@ -133,7 +120,7 @@ WEBHOOK = [
         START,
         Expected(
             answers=("202 queued",),
-            metrics=_metrics(webhook_DeliveryQueued=1, replay_ReplayStarted=1, webhook_DeliveryUnavailable=0),
+            metrics=metrics(webhook_DeliveryQueued=1, replay_ReplayStarted=1, webhook_DeliveryUnavailable=0),
         ),
         kinds=ALL_KINDS,
         times=WEBHOOK_ATTEMPTS,
@@ -141,20 +128,20 @@ WEBHOOK = [
     Fault(
         "webhook StartExecution: answer lost",
         # It is kept, and the replay finds that it runs or is done.
-        Expected(answers=("202 queued",), metrics=_metrics(replay_ReplayRefused=1, task_TaskDispatched=1)),
+        Expected(answers=("202 queued",), metrics=metrics(replay_ReplayRefused=1, task_TaskDispatched=1)),
         aws=(START.meets("answer lost"),),
     ),
     *each(
         "webhook",
         DESCRIBE,
-        Expected(answers=("202 started", "202 queued"), metrics=_metrics(replay_ReplayRefused=1)),
+        Expected(answers=("202 started", "202 queued"), metrics=metrics(replay_ReplayRefused=1)),
         times=WEBHOOK_ATTEMPTS,
         scene=scenes.delivered_again,
     ),
     *[
         Fault(
             f"webhook SendMessage: {kind}, and StartExecution is down",
-            Expected(answers=("503 unavailable", "202 started"), metrics=_metrics(webhook_DeliveryUnavailable=1)),
+            Expected(answers=("503 unavailable", "202 started"), metrics=metrics(webhook_DeliveryUnavailable=1)),
             aws=(START.meets("5xx", WEBHOOK_ATTEMPTS), KEEP.meets(kind, 1)),
         )
         for kind in KINDS
@@ -175,18 +162,18 @@ TASK = [
     ),
     Fault(
         "task Invoke: answer lost",
-        Expected(metrics=_metrics(processor_WorkSucceeded=1)),
+        Expected(metrics=metrics(processor_WorkSucceeded=1)),
         aws=(INVOKE.meets("answer lost"),),
     ),
     Fault(
         "task PutItem: answer lost",
-        Expected(metrics=_metrics(processor_WorkSucceeded=1)),
+        Expected(metrics=metrics(processor_WorkSucceeded=1)),
         aws=(TASK_PUT.meets("answer lost"),),
     ),
 ]
 
 _RETRIED = counting(processor_WorkFailed=1, processor_WorkSucceeded=1)
-_BUILT_AGAIN = Expected(metrics=_metrics(processor_WorkFailed=1, processor_WorkSucceeded=1))
+_BUILT_AGAIN = Expected(metrics=metrics(processor_WorkFailed=1, processor_WorkSucceeded=1))
 _REUSED = counting(processor_WorkSucceeded=1, processor_WorkReused=1)
 _CRASHED_AND_REUSED = counting(processor_WorkSucceeded=1, crash_CrashReported=1, processor_WorkReused=1)
 PROCESSOR = [
@@ -232,7 +219,7 @@ PROCESSOR = [
     *each(
         "processor",
         HEAD_BUNDLE,
-        Expected(metrics=_metrics(processor_WorkFailed=2, processor_WorkSucceeded=1)),
+        Expected(metrics=metrics(processor_WorkFailed=2, processor_WorkSucceeded=1)),
         action="build",
         # The bundle is stored, its manifest is not: the next attempt finds the bundle's key taken.
         besides=(STORE_MANIFEST.meets("5xx"),),
@@ -260,7 +247,7 @@ PROCESSOR = [
     ),
     Fault(
         "processor PutItem: answer lost",
-        Expected(metrics=_metrics(processor_WorkFailed=1, processor_WorkSucceeded=1)),
+        Expected(metrics=metrics(processor_WorkFailed=1, processor_WorkSucceeded=1)),
         aws=(PROCESSOR_PUT.meets("answer lost"),),
     ),
 ]
@@ -279,7 +266,7 @@ CRASH = [
         QUARANTINE,
         Expected(
             quarantined=("not JSON",),
-            metrics=_metrics(crash_MessageReturned=1, crash_MessageQuarantined=1),
+            metrics=metrics(crash_MessageReturned=1, crash_MessageQuarantined=1),
         ),
         impatient=("crash",),
         scene=scenes.one_poison("crash"),
@@ -293,9 +280,9 @@ CLOSING = [
         Expected(
             executions=FAILS_AND_IS_REPLAYED.executions,
             statuses=FAILS_AND_IS_REPLAYED.statuses,
-            metrics=_metrics(closing_MessageReturned=1, closing_StatusClosed=1, replay_ReplayStarted=1),
+            metrics=metrics(closing_MessageReturned=1, closing_StatusClosed=1, replay_ReplayStarted=1),
         ),
-        github=(GITHUB_IS_GONE,),
+        github=(GITHUB_REFUSES,),
         impatient=("ended",),
         scene=scenes.paused("closing"),
     ),
@@ -305,9 +292,9 @@ CLOSING = [
         Expected(
             executions=FAILS_AND_IS_REPLAYED.executions,
             statuses=FAILS_AND_IS_REPLAYED.statuses,
-            metrics=_metrics(closing_MessageReturned=1, closing_StatusClosed=1, replay_ReplayStarted=1),
+            metrics=metrics(closing_MessageReturned=1, closing_StatusClosed=1, replay_ReplayStarted=1),
         ),
-        github=(GITHUB_IS_GONE,),
+        github=(GITHUB_REFUSES,),
         impatient=("ended",),
     ),
     *each(
@@ -316,9 +303,9 @@ CLOSING = [
         Expected(
             executions=FAILS_AND_IS_REPLAYED.executions,
             statuses=FAILS_AND_IS_REPLAYED.statuses,
-            metrics=_metrics(closing_MessageReturned=1, closing_StatusClosed=1),
+            metrics=metrics(closing_MessageReturned=1, closing_StatusClosed=1),
         ),
-        github=(GITHUB_IS_GONE,),
+        github=(GITHUB_REFUSES,),
         impatient=("ended",),
         cold=("closing",),
         scene=scenes.paused("closing"),
@@ -328,7 +315,7 @@ CLOSING = [
         QUARANTINE,
         Expected(
             quarantined=("not JSON",),
-            metrics=_metrics(closing_MessageReturned=1, closing_MessageQuarantined=1),
+            metrics=metrics(closing_MessageReturned=1, closing_MessageQuarantined=1),
         ),
         impatient=("ended",),
         scene=scenes.one_poison("ended"),
@@ -336,7 +323,7 @@ CLOSING = [
 ]
 
 _REPLAYED_LATE = Expected(
-    answers=("202 queued",), metrics=_metrics(replay_MessageReturned=1, replay_ReplayStarted=1, task_TaskDispatched=1)
+    answers=("202 queued",), metrics=metrics(replay_MessageReturned=1, replay_ReplayStarted=1, task_TaskDispatched=1)
 )
 REPLAY = [
     *[
@@ -356,10 +343,10 @@ REPLAY = [
         Expected(
             executions=FAILS_AND_IS_REPLAYED.executions,
             statuses=FAILS_AND_IS_REPLAYED.statuses,
-            metrics=_metrics(replay_MessageReturned=0, task_TaskDispatched=2),
+            metrics=metrics(replay_MessageReturned=0, task_TaskDispatched=2),
         ),
         aws=(START_AGAIN.meets("answer lost"),),
-        github=(GITHUB_IS_GONE,),
+        github=(GITHUB_REFUSES,),
         scene=scenes.replayed,
     ),
     *[
@@ -368,10 +355,10 @@ REPLAY = [
             Expected(
                 executions=FAILS_AND_IS_REPLAYED.executions,
                 statuses=FAILS_AND_IS_REPLAYED.statuses,
-                metrics=_metrics(replay_MessageReturned=returned, replay_ReplayStarted=1),
+                metrics=metrics(replay_MessageReturned=returned, replay_ReplayStarted=1),
             ),
             aws=(DESCRIBE.meets(kind, times),),
-            github=(GITHUB_IS_GONE,),
+            github=(GITHUB_REFUSES,),
             impatient=("replay",) if returned else (),
             scene=scenes.replayed,
         )
@@ -384,7 +371,7 @@ REPLAY = [
         QUARANTINE,
         Expected(
             quarantined=("not JSON",),
-            metrics=_metrics(replay_MessageReturned=1, replay_MessageQuarantined=1),
+            metrics=metrics(replay_MessageReturned=1, replay_MessageQuarantined=1),
         ),
         impatient=("replay",),
         scene=scenes.one_poison("replay"),
@@ -397,6 +384,13 @@ SWEEPER = [
         "the webhook was down, and its sweeper asks again",
         _SWEPT_UP,
         scene=scenes.swept,
+        aws=(WEBHOOK_SECRET.is_down(),),
+        cold=("webhook",),
+    ),
+    Fault(
+        "the webhook was down, the repository was renamed, and its sweeper asks again",
+        replace(_SWEPT_UP, metrics=metrics(sweeper_GitHubRedirected="2+", sweeper_SweepRedeliveryRequested=1)),
+        scene=scenes.swept_after_a_rename,
         aws=(WEBHOOK_SECRET.is_down(),),
         cold=("webhook",),
     ),
@@ -443,7 +437,7 @@ OUTAGES = [
         Expected(
             executions=("FAILED IdempotencyPersistenceLayerError", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(closing_StatusClosed=1),
+            metrics=metrics(closing_StatusClosed=1),
         ),
         aws=({"service": "dynamodb", "error": {"code": "InternalServerError", "status": 500}},),
         impatient=("ended",),
@@ -459,7 +453,7 @@ OUTAGES = [
         Expected(
             executions=("FAILED CredentialUnavailable", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(processor_WorkFailed=5, closing_StatusClosed=1),
+            metrics=metrics(processor_WorkFailed=5, closing_StatusClosed=1),
         ),
         aws=(CREDENTIAL.is_down(),),
         cold=("processor", "closing"),
@@ -470,7 +464,7 @@ OUTAGES = [
         Expected(
             executions=("FAILED ArtifactStoreUnavailable", "SUCCEEDED success"),
             statuses=("pending", "error", "pending", "success"),
-            metrics=_metrics(processor_WorkFailed=5, closing_StatusClosed=1),
+            metrics=metrics(processor_WorkFailed=5, closing_StatusClosed=1),
         ),
         action="build",
         aws=(STORE_BUNDLE.is_down(),),
@@ -480,7 +474,7 @@ OUTAGES = [
 SECRETS = [
     Fault(
         "the webhook's secret is missing",
-        Expected(answers=("503 unavailable", "202 started"), metrics=_metrics(webhook_DeliveryUnavailable=1)),
+        Expected(answers=("503 unavailable", "202 started"), metrics=metrics(webhook_DeliveryUnavailable=1)),
         aws=(WEBHOOK_SECRET.refuses("ResourceNotFoundException", 1),),
         cold=("webhook",),
     ),
@@ -489,14 +483,14 @@ SECRETS = [
         Expected(
             answers=("202 started", "202 started", "202 started"),
             executions=("SUCCEEDED success",) * 3,
-            metrics=_metrics(webhook_SecretRefreshed=1, processor_WorkReused=2, webhook_SignatureInvalid=0),
+            metrics=metrics(webhook_SecretRefreshed=1, processor_WorkReused=2, webhook_SignatureInvalid=0),
         ),
         cold=("webhook",),
         scene=scenes.secret_rotated,
     ),
     Fault(
         "a forged signature",
-        Expected(answers=("401 unauthorized", "202 started"), metrics=_metrics(webhook_SignatureInvalid=1)),
+        Expected(answers=("401 unauthorized", "202 started"), metrics=metrics(webhook_SignatureInvalid=1)),
         scene=scenes.forged,
     ),
     Fault(
@@ -513,7 +507,7 @@ SECRETS = [
         Expected(
             executions=("FAILED CredentialInvalid", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(processor_WorkFailed=1, closing_MessageReturned="1+", closing_StatusClosed=1),
+            metrics=metrics(processor_WorkFailed=1, closing_MessageReturned="1+", closing_StatusClosed=1),
         ),
         cold=("processor", "closing"),
         impatient=("ended",),
@@ -524,7 +518,7 @@ SECRETS = [
         Expected(
             executions=("FAILED GitHubRefused", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(processor_WorkFailed=1, closing_MessageReturned="1+", closing_StatusClosed=1),
+            metrics=metrics(processor_WorkFailed=1, closing_MessageReturned="1+", closing_StatusClosed=1),
         ),
         cold=("processor", "closing"),
         impatient=("ended",),
@@ -546,7 +540,7 @@ DEATHS = [
     ),
     Fault(
         "webhook killed after StartExecution",
-        Expected(answers=("502 None", "200 duplicate"), metrics=_metrics(task_TaskDispatched=1)),
+        Expected(answers=("502 None", "200 duplicate"), metrics=metrics(task_TaskDispatched=1)),
         aws=(START.meets("answered late"),),
         scene=scenes.killed_at_call("webhook"),
     ),
@@ -579,7 +573,7 @@ DEATHS = [
         Expected(
             executions=("FAILED ProcessorCrashed", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(crash_CrashReported=3, closing_StatusClosed=1, replay_ReplayStarted=1),
+            metrics=metrics(crash_CrashReported=3, closing_StatusClosed=1, replay_ReplayStarted=1),
         ),
         aws=(HEARTBEAT.meets("held", 3),),
         scene=scenes.killed_three_times,
@@ -648,7 +642,7 @@ DEATHS = [
         Expected(
             executions=("FAILED ProcessorCrashed", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(crash_CrashReported=3),
+            metrics=metrics(crash_CrashReported=3),
         ),
         scene=scenes.with_version("processor", Handler="processor.nowhere.lambda_handler"),
     ),
@@ -657,7 +651,7 @@ DEATHS = [
         Expected(
             executions=("FAILED DeadlineExceeded", "SUCCEEDED success"),
             statuses=("pending", "error", "pending", "success"),
-            metrics=_metrics(closing_StatusClosed=1, crash_CrashReported=0),
+            metrics=metrics(closing_StatusClosed=1, crash_CrashReported=0),
         ),
         github=({"path": r"/pulls/\d+/files", "delay": 6, "times": 1},),
         scene=scenes.with_version("processor", Timeout=23),
@@ -667,7 +661,7 @@ DEATHS = [
         Expected(
             executions=("FAILED ProcessorCrashed", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(crash_CrashReported=3),
+            metrics=metrics(crash_CrashReported=3),
         ),
         # Shorter than one heartbeat, so that Lambda ends it before it can say anything.
         aws=(HEARTBEAT.meets("timeout", 3),),
@@ -685,16 +679,16 @@ DEATHS = [
         Expected(
             executions=FAILS_AND_IS_REPLAYED.executions,
             statuses=FAILS_AND_IS_REPLAYED.statuses,
-            metrics=_metrics(closing_StatusClosed=1),
+            metrics=metrics(closing_StatusClosed=1),
         ),
         aws=(FIND_WORK.meets("held"),),
-        github=(GITHUB_IS_GONE,),
+        github=(GITHUB_REFUSES,),
         impatient=("ended",),
         scene=scenes.killed_at_message("closing"),
     ),
     Fault(
         "replay killed before it could start",
-        Expected(answers=("202 queued",), metrics=_metrics(replay_ReplayStarted=1)),
+        Expected(answers=("202 queued",), metrics=metrics(replay_ReplayStarted=1)),
         aws=(START.meets("5xx", WEBHOOK_ATTEMPTS), START.meets("held")),
         impatient=("replay",),
         scene=scenes.killed_at_call("replay"),
@@ -707,12 +701,12 @@ DEATHS = [
 ORDER = [
     Fault(
         "the same delivery twice at once",
-        Expected(answers=("202 started", "200 duplicate"), metrics=_metrics(processor_WorkSucceeded=1)),
+        Expected(answers=("202 started", "200 duplicate"), metrics=metrics(processor_WorkSucceeded=1)),
         scene=scenes.same_delivery_twice_at_once,
     ),
     Fault(
         "the same delivery again, when it is done",
-        Expected(answers=("202 started", "200 duplicate"), metrics=_metrics(processor_WorkSucceeded=1)),
+        Expected(answers=("202 started", "200 duplicate"), metrics=metrics(processor_WorkSucceeded=1)),
         scene=scenes.delivered_again,
     ),
     Fault(
@@ -720,7 +714,7 @@ ORDER = [
         Expected(
             answers=("202 started",) * 2,
             executions=("SUCCEEDED success",) * 2,
-            metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1),
+            metrics=metrics(processor_WorkSucceeded=1, processor_WorkReused=1),
         ),
         github=_SLOW_FILES,
         scene=scenes.two_hooks,
@@ -730,7 +724,7 @@ ORDER = [
         Expected(
             answers=("202 started",) * 2,
             executions=("SUCCEEDED success",) * 2,
-            metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1),
+            metrics=metrics(processor_WorkSucceeded=1, processor_WorkReused=1),
         ),
         action="build",
         github=({"path": "/tarball/", "delay": 2.5, "times": 1},),
@@ -741,7 +735,7 @@ ORDER = [
         Expected(
             answers=("202 started",) * 2,
             executions=("SUCCEEDED success",) * 2,
-            metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1, crash_CrashReported="1+"),
+            metrics=metrics(processor_WorkSucceeded=1, processor_WorkReused=1, crash_CrashReported="1+"),
         ),
         github=({"path": r"/pulls/\d+/files", "delay": 6, "times": 1},),
         scene=scenes.holder_killed_with_two_hooks,
@@ -751,7 +745,7 @@ ORDER = [
         Expected(
             answers=("202 started",) * 2,
             executions=("SUCCEEDED success",) * 2,
-            metrics=_metrics(processor_WorkSucceeded=1, processor_WorkReused=1, processor_WorkDeferred="1+"),
+            metrics=metrics(processor_WorkSucceeded=1, processor_WorkReused=1, processor_WorkDeferred="1+"),
         ),
         # Not answered in time, twice: some twenty seconds of work, so that the second one comes while it is done.
         github=({"path": r"/pulls/\d+/files", "delay": 11, "times": 2},),
@@ -763,7 +757,7 @@ ORDER = [
         Expected(
             answers=("202 started",) * 2,
             executions=("SUCCEEDED success", "SUCCEEDED cancelled"),
-            metrics=_metrics(processor_WorkSucceeded=2),
+            metrics=metrics(processor_WorkSucceeded=2),
         ),
         scene=scenes.older_after_newer,
     ),
@@ -784,7 +778,7 @@ ORDER = [
         Expected(
             executions=("ABORTED", "SUCCEEDED success"),
             statuses=("pending", "error", "pending", "success"),
-            metrics=_metrics(closing_StatusClosed=1, processor_CallbackRefused=1),
+            metrics=metrics(closing_StatusClosed=1, processor_CallbackRefused=1),
         ),
         github=({"path": r"/pulls/\d+/files", "delay": 5, "times": 1},),
         scene=scenes.aborted_alive,
@@ -834,17 +828,17 @@ def poison(queue: Queue, counted: Mapping[str, int | str], expected: Expected, *
 
 POISON = [
     poison(
-        "crash", _metrics(crash_MessageQuarantined=3, crash_CrashReported=1), Expected(), aws=(SUCCESS.meets("5xx"),)
+        "crash", metrics(crash_MessageQuarantined=3, crash_CrashReported=1), Expected(), aws=(SUCCESS.meets("5xx"),)
     ),
     poison(
         "ended",
-        _metrics(closing_MessageQuarantined=3, closing_StatusClosed=1),
+        metrics(closing_MessageQuarantined=3, closing_StatusClosed=1),
         FAILS_AND_IS_REPLAYED,
-        github=(GITHUB_IS_GONE,),
+        github=(GITHUB_REFUSES,),
     ),
     poison(
         "replay",
-        _metrics(replay_MessageQuarantined=3, replay_ReplayStarted=1),
+        metrics(replay_MessageQuarantined=3, replay_ReplayStarted=1),
         Expected(answers=("202 queued",)),
         aws=(START.meets("5xx", WEBHOOK_ATTEMPTS),),
     ),
@@ -860,12 +854,12 @@ _PASS = {**_WRITE, "times": 1}
 _REFUSED = Expected(
     executions=("FAILED GitHubRefused", "SUCCEEDED success"),
     statuses=("error", "pending", "success"),
-    metrics=_metrics(processor_WorkFailed=1, closing_StatusClosed=1, replay_ReplayStarted=1),
+    metrics=metrics(processor_WorkFailed=1, closing_StatusClosed=1, replay_ReplayStarted=1),
 )
 GITHUB = [
     *[
         Fault(f"GitHub answers {status} to a read", _REFUSED, github=({**_READ, "status": status, "times": 1},))
-        for status in (401, 403, 404, 409, 422)
+        for status in (403, 409, 422, 451)
     ],
     *[
         Fault(
@@ -873,7 +867,7 @@ GITHUB = [
             _REFUSED,
             github=({**_WRITE, "status": status, "times": 1},),
         )
-        for status in (401, 403, 404, 409, 422)
+        for status in (403, 409, 422, 451)
     ],
     *[
         Fault(
@@ -882,20 +876,28 @@ GITHUB = [
                 executions=("FAILED GitHubRefused", "SUCCEEDED success"),
                 # The work was done: closing shows its result, and the replay finds it shown.
                 statuses=("pending", "success"),
-                metrics=_metrics(processor_WorkFailed=1, closing_StatusClosed=1, processor_WorkReused=1),
+                metrics=metrics(processor_WorkFailed=1, closing_StatusClosed=1, processor_WorkReused=1),
             ),
             github=(_PASS, {**_WRITE, "status": status, "times": 1}),
         )
         for status in (403, 422)
     ],
+    *[
+        Fault(
+            f"GitHub answers 401 to {what}, and again to a fresh credential",
+            _REFUSED,
+            github=({**call, "status": 401, "times": 2},),
+        )
+        for what, call in (("a read", _READ), ("the pending status", _WRITE))
+    ],
     Fault(
-        "GitHub answers 404 to everything until the status was to be closed",
+        "GitHub answers 410 to everything until the status was to be closed",
         Expected(
             executions=("FAILED GitHubRefused", "SUCCEEDED success"),
-            metrics=_metrics(closing_MessageQuarantined=1),
-            quarantined=("GitHub refuses the status: GET /repos/{owner}/{repo}/statuses/{sha}: 404",),
+            metrics=metrics(closing_MessageQuarantined=1),
+            quarantined=("GitHub refuses the status: GET /repos/{owner}/{repo}/statuses/{sha}: 410",),
         ),
-        github=({"status": 404},),
+        github=({"status": 410},),
         lasts_until="quiet",
     ),
     Fault(
@@ -933,7 +935,7 @@ GITHUB = [
         Expected(
             executions=("FAILED GitHubUnavailable", "SUCCEEDED success"),
             statuses=("error", "pending", "success"),
-            metrics=_metrics(processor_WorkFailed=5, closing_StatusClosed=1),
+            metrics=metrics(processor_WorkFailed=5, closing_StatusClosed=1),
         ),
         github=({**_READ, "status": 503},),
         impatient=("ended",),
@@ -998,4 +1000,5 @@ ROWS: tuple[Fault, ...] = tuple(
     + ORDER
     + POISON
     + GITHUB
+    + ORDINARY_DAY
 )

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from drills.chaos.rig import CONSUMED, DrillError
+from local.flow import event_file, sample_of
+from local.github import deliveries
+from local.github.hooks import APP_ID
 from local.stack import SWEPT_HOOK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from drills.chaos.model import Function, Queue
     from drills.chaos.trial import Trial
@@ -355,21 +362,28 @@ def credential(value: str) -> Scene:
     """The GitHub credential is another one until the execution has ended."""
 
     def scene(trial: Trial) -> None:
-        rig = trial.rig
-        name = rig.output("GitHubCredentialArn")
-        rig.secrets.add(value)
-        rig.secretsmanager.put_secret_value(SecretId=name, SecretString=value)
-        try:
+        with _credential(trial, value):
             trial.deliver()
             trial.until_ended()
             trial.until(lambda: _closing_tried(trial), "the closing function's turn")
-        finally:
-            rig.secretsmanager.put_secret_value(SecretId=name, SecretString=rig.stack.github_token)
-            # They may keep the old one for a minute, which is longer than the drill wants to wait.
-            rig.kill("processor")
-            rig.kill("closing")
 
     return scene
+
+
+@contextmanager
+def _credential(trial: Trial, value: str) -> Iterator[None]:
+    """The GitHub credential is another one meanwhile."""
+    rig = trial.rig
+    name = rig.output("GitHubCredentialArn")
+    rig.secrets.add(value)
+    rig.secretsmanager.put_secret_value(SecretId=name, SecretString=value)
+    try:
+        yield
+    finally:
+        rig.secretsmanager.put_secret_value(SecretId=name, SecretString=rig.stack.github_token)
+        # They may keep the old one for a minute, which is longer than the drill wants to wait.
+        rig.kill("processor")
+        rig.kill("closing")
 
 
 def _closing_tried(trial: Trial) -> bool:
@@ -412,6 +426,131 @@ def swept(trial: Trial) -> None:
     delivery.answers.append("202 by redelivery")
     trial.answers.append(delivery.answers[-1])
     _sweep(trial)
+
+
+def swept_after_a_rename(trial: Trial) -> None:
+    """As ``swept``, of a repository that was renamed."""
+    with _another_name(trial):
+        swept(trial)
+        trial.until_ended()
+
+
+def pushed(trial: Trial) -> None:
+    """A push, then the faults, and the delivery of the push."""
+    trial.push()
+    one_delivery(trial)
+
+
+def refused_and_closed(trial: Trial) -> None:
+    """The first fault makes the execution fail; the others meet the closing function alone."""
+    first, *others = trial.fault.github
+    with trial.rig.paused("closing"):
+        trial.rig.github.fail(**first)
+        trial.deliver()
+        trial.until_ended()
+        for one in others:
+            trial.rig.github.fail(**one)
+
+
+def refused_and_closed_after_a_rename(trial: Trial) -> None:
+    """An execution fails, and before its status is closed the repository is renamed."""
+    with ExitStack() as until_closed:
+        with trial.rig.paused("closing"):
+            trial.apply()
+            trial.deliver()
+            trial.until_ended()
+            until_closed.enter_context(_another_name(trial))
+        trial.until_quiet()
+
+
+def renamed(trial: Trial) -> None:
+    """The repository is renamed between an event and its delivery."""
+    with _another_name(trial):
+        one_delivery(trial)
+        trial.until_ended()
+
+
+def renamed_while_working(trial: Trial) -> None:
+    """The repository is renamed while the work is done."""
+    one_delivery(trial)
+    trial.until_status("pending")
+    with _another_name(trial):
+        trial.until_ended()
+
+
+@contextmanager
+def _another_name(trial: Trial) -> Iterator[None]:
+    """The repository has another name meanwhile; what was made for the old one goes on to use it."""
+    name = trial.pull_request.full_name
+    trial.rig.github.rename(f"{name}-2")
+    try:
+        yield
+    finally:
+        trial.rig.github.rename(name)
+
+
+def base_changed(trial: Trial) -> None:
+    """A delivery that succeeds; then another base and its delivery, under the faults; then the same work once more."""
+    trial.deliver()
+    trial.until_ended()
+    before = trial.change_base("release")
+    trial.apply()
+    now = deliveries.render(event_file("reopened").read_bytes(), trial.pull_request)
+    trial.deliver(trial.new_delivery(deliveries.edited(now, before)))
+    trial.until_ended()
+    trial.deliver(trial.new_delivery(now))
+
+
+def app_without_installation(trial: Trial) -> None:
+    """The credential is an App's, and the repository's own hook delivers, twice: it names no installation."""
+    asked = _installation_lookups(trial)
+    with _credential(trial, _app_credential(trial)):
+        _deliver_without_installation(trial)
+        trial.push()
+        _deliver_without_installation(trial)
+    if (asked := _installation_lookups(trial) - asked) != 1:
+        trial.problems.append(f"the installation was looked up {asked} times")
+
+
+def app_revoked_while_working(trial: Trial) -> None:
+    """The credential is an App's, and its installation's token is revoked while the work is done."""
+    with _credential(trial, _app_credential(trial)):
+        one_delivery(trial)
+        trial.until_status("pending")
+        trial.rig.github.revoke(trial.rig.stack.github_token)
+        trial.until_ended()
+
+
+def token_rotated_while_working(trial: Trial) -> None:
+    """The token is revoked, and another one stored, while the work is done."""
+    rig = trial.rig
+    one_delivery(trial)
+    trial.until_status("pending")
+    try:
+        with _credential(trial, rig.github.revoke()):
+            trial.until_ended()
+    finally:
+        rig.github.revoke(rig.stack.github_token)
+
+
+def _deliver_without_installation(trial: Trial) -> None:
+    payload = json.loads(deliveries.render(sample_of(trial.fault.action), trial.pull_request))
+    del payload["installation"]
+    trial.deliver(trial.new_delivery(json.dumps(payload).encode()))
+    trial.until_ended()
+
+
+def _installation_lookups(trial: Trial) -> int:
+    return sum(one["path"].endswith("/installation") for one in trial.rig.github.requests())
+
+
+def _app_credential(trial: Trial) -> str:
+    """A GitHub App's id and a key that nobody has seen yet, as the secret has them."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    trial.rig.secrets.add(key.decode())
+    return json.dumps({"app_id": APP_ID, "private_key": key.decode()})
 
 
 def _sweep(trial: Trial) -> None:

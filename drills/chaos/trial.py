@@ -116,9 +116,10 @@ class Trial:
         self.answers.append(said)
         return delivery
 
-    def new_delivery(self) -> Delivery:
-        """A delivery of the row's action for the pull request as it is, not sent yet."""
-        body = deliveries.render(sample_of(self.fault.action), self.pull_request)
+    def new_delivery(self, body: bytes | None = None) -> Delivery:
+        """A delivery, not sent yet; without a body it is the row's action for the pull request as it is."""
+        if body is None:
+            body = deliveries.render(sample_of(self.fault.action), self.pull_request)
         delivery = Delivery(str(uuid.uuid4()), body)
         self.deliveries.append(delivery)
         return delivery
@@ -127,6 +128,12 @@ class Trial:
         """Moves the pull request's head on."""
         self.shas.append(self.rig.github.push(self.pull_request.number))
         self.pull_request = self.rig.github.pull_request(self.pull_request.number)
+
+    def change_base(self, ref: str) -> PullRequest:
+        """Changes the pull request's base to another branch; returns what it was before."""
+        before = self.rig.github.change_base(ref, self.pull_request.number)
+        self.pull_request = self.rig.github.pull_request(self.pull_request.number)
+        return before
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float | None = None) -> None:
         """Waits for something without which the row makes no sense.

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from local.stack import StackInfo
 
 CLIENTS = 16
+LAGS = ("unknown", "older")
+"""The ways in which an answer of GitHub's can lag (``local.github.Fault``)."""
 POLL_SECONDS = 1.0
 TRIES = 5
 """How often a delivery is sent at most while the webhook is not available, with 1, 2, 4 and 8 s between."""
@@ -54,13 +56,14 @@ SHOWN = 20
 _UNAVAILABLE = (BotoCoreError, ClientError, requests.RequestException)
 
 
-def load(directory: Path, progress: Progress, n: int) -> int:
-    """Starts the stack, runs the drill, writes ``load.json`` and ``load-<n>.json``, stops.
+def load(directory: Path, progress: Progress, n: int, lag_percent: int = 0) -> int:
+    """Starts the stack, runs the drill, writes ``load.json`` and, without a lag, ``load-<n>.json``, stops.
 
     Args:
         directory: for the stack's files and the result.
         progress: hears of each step.
         n: how many deliveries.
+        lag_percent: as for ``drill``.
 
     Returns:
         The exit code: 0 when everything holds, 2 when n makes no sense.
@@ -69,9 +72,10 @@ def load(directory: Path, progress: Progress, n: int) -> int:
         progress.console.print("[red]error:[/] N is the number of deliveries, at least 1")
         return 2
     with LocalStack(directory, progress) as stack:
-        result = drill(stack.info, progress, n)
+        result = drill(stack.info, progress, n, lag_percent=lag_percent)
     text = json.dumps(asdict(result), indent=2) + "\n"
-    for name in ("load.json", f"load-{n}.json"):
+    # `make record` compares sizes; what GitHub's lags cost is another question.
+    for name in ("load.json",) if lag_percent else ("load.json", f"load-{n}.json"):
         (directory / name).write_text(text)
     show(result, progress)
     progress.console.print(f"  {directory / 'load.json'}", markup=False, soft_wrap=True)
@@ -86,6 +90,7 @@ def drill(
     clients: int = CLIENTS,
     seed: int | None = None,
     deadline_seconds: float | None = None,
+    lag_percent: int = 0,
 ) -> Report:
     """Runs the drill against a running stack.
 
@@ -96,6 +101,8 @@ def drill(
         clients: how many threads send, each with a connection of its own; at least 2.
         seed: of the plan; None for a new one. A stack answers the same seed's deliveries as duplicates.
         deadline_seconds: for sending and following; None for two minutes and half a second a delivery.
+        lag_percent: of GitHub's answers, so many are older than the event that they are asked about: GitHub does
+            not know the pull request or commit yet, or only what was before the push.
 
     Returns:
         The result. A stack that breaks down is a result, too: what could not be seen counts as lost.
@@ -112,6 +119,10 @@ def drill(
     pull_requests = _open_pull_requests(stack, progress, todo, seed)
     seen = Observed(todo, pull_requests)
     messages = _messages(stack, progress, todo, pull_requests)
+    github = GitHubControl(stack.github_url)
+    if lag_percent:
+        for lag in LAGS:
+            github.fail(kind="lag", lag=lag, every=max(1, 100 // lag_percent))
     with MemorySampler(servers_of(stack.pids)) as memory:
         title = f"send {n} deliveries from {clients} clients, and follow them"
         with _bars(progress, title, n, len(todo.good)) as bar:
@@ -127,7 +138,11 @@ def drill(
         seen.answers = senders.answers()
         with progress.step("check every answer and every execution"):
             _observe(stack, seen)
-    return report(seen, n=n, seed=seed, clients=clients, memory_mb=memory.peak)
+    lagged = 0
+    if lag_percent:
+        lagged = sum(one["met"] for one in github.faults())
+        github.clear_faults()
+    return report(seen, n=n, seed=seed, clients=clients, memory_mb=memory.peak, lagged=lagged)
 
 
 def show(result: Report, progress: Progress) -> None:
@@ -135,11 +150,13 @@ def show(result: Report, progress: Progress) -> None:
     statuses = ", ".join(f"{count} {status}" for status, count in result.executions.items()) or "none"
     after = f" ({', '.join(f'{count} {reason}' for reason, count in result.retried_after.items())})"
     after = after if result.retried else ""
+    lags = f"\n  GitHub         {result.lagged} answers older than their event" if result.lagged else ""
     progress.console.print(
         f"\n{result.n} deliveries from {result.clients} clients in {result.seconds:.1f} s (seed {result.seed}): "
         f"{result.accepted} accepted, {result.duplicates} duplicates, {result.rejected} rejected, "
         f"{result.retried} sent again{after}"
         f"\n  executions     {statuses}; {result.lost} lost"
+        f"{lags}"
         f"\n  answer         p50 {result.ack_ms['p50']:.0f} ms, p99 {result.ack_ms['p99']:.0f} ms"
         f"\n  completion     p50 {result.completion_ms['p50']:.0f} ms, p99 {result.completion_ms['p99']:.0f} ms"
         f"\n  throughput     {result.throughput_per_s:.1f} executions a second"

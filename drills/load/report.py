@@ -128,6 +128,7 @@ class Report:
         completion_ms: p50 and p99 over the executions that ended, from sending the delivery for the first time to the
             execution's ``stopDate``. Both are read from the clock of this machine; Step Functions cuts its dates to
             the millisecond, so a value may be short by that much.
+        lagged: answers of GitHub that were older than the event that they were asked about.
         seconds: from the first delivery's sending to the last execution's end.
         throughput_per_s: executions that ended, by those seconds.
         peak_memory_mb: of the stack's processes together, in MB (1024²).
@@ -152,6 +153,7 @@ class Report:
     peak_memory_mb: float
     memory_mb: dict[str, float]
     violations: list[str]
+    lagged: int = 0
 
     @property
     def holds(self) -> bool:
@@ -159,7 +161,9 @@ class Report:
         return not self.violations and self.lost == 0
 
 
-def report(seen: Observed, *, n: int, seed: int, clients: int, memory_mb: Mapping[str, float]) -> Report:
+def report(
+    seen: Observed, *, n: int, seed: int, clients: int, memory_mb: Mapping[str, float], lagged: int = 0
+) -> Report:
     """Judges what was seen; a pure function."""
     answers = {(one.delivery.id, one.delivery.kind): one for one in seen.answers}
     executions: defaultdict[str, list[Execution]] = defaultdict(list)
@@ -217,6 +221,7 @@ def report(seen: Observed, *, n: int, seed: int, clients: int, memory_mb: Mappin
         peak_memory_mb=round(sum(memory_mb.values()), 1),
         memory_mb={part: round(size, 1) for part, size in memory_mb.items()},
         violations=violations,
+        lagged=lagged,
     )
 
 

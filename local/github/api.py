@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import tempfile
 import time
@@ -13,10 +14,11 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from local.github import sample
-from local.github.bodies import Body, hook_delivery, hook_delivery_item, timestamp
+from local.github.bodies import REPOSITORY_ID, Body, hook_delivery, hook_delivery_item
 from local.github.control import control
 from local.github.deliveries import HOOK_ID
 from local.github.hooks import APP_ID, ORGANISATION_HOOK_ID, HookNotSetError, UnknownDeliveryError
+from local.github.model import timestamp
 from local.github.paging import InvalidCursorError, cursor_page_of, page_of
 from local.github.repository import UnknownRefError
 from local.github.state import Request, State, TooManyStatusesError
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from local.github.model import PullRequest
 
 DOCS = "https://docs.github.com/rest"
+DOCS_OF_REDIRECTS = f"{DOCS}/guides/best-practices-for-using-the-rest-api#follow-redirects"
+_BY_NAME = "/repos/<owner>/<repo>"
+_BY_ID = "/repositories/<int:repository_id>"
 FILES_MAX = 3000
 """Files that "list pull requests files" lists at most, however many there are."""
 DIFF_MAX_FILES = 300
@@ -76,6 +81,7 @@ def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks
     app = Flask(__name__, static_folder=None)
     app.url_map.redirect_defaults = False  # /tarball/main is answered where it is asked for
     app.register_blueprint(_api(state, bodies))
+    _serve_by_id(app)
     app.register_blueprint(control(state))
 
     @app.before_request
@@ -89,10 +95,9 @@ def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks
             _check_app_token()
         elif request.endpoint not in _NO_TOKEN:
             _authenticate(state)
-        view_args = request.view_args or {}
-        if "owner" in view_args and f"{view_args.pop('owner')}/{view_args.pop('repo')}" != state.repository.full_name:
-            raise ApiError(404, "Not Found")
-        return None
+        if fault and fault.lag == "unknown":
+            raise _unknown(request.method, request.path)
+        return _of_the_repository(state, bodies)
 
     @app.after_request
     def after(response: Response) -> Response:
@@ -124,6 +129,63 @@ def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks
     return app
 
 
+def _serve_by_id(app: Flask) -> None:
+    """What a repository has below its name it has below its id, too, which is where a former name leads."""
+    for rule in list(app.url_map.iter_rules()):
+        if rule.rule.startswith(_BY_NAME):
+            app.add_url_rule(
+                rule.rule.replace(_BY_NAME, _BY_ID, 1),
+                endpoint=rule.endpoint,
+                methods=rule.methods,
+                defaults=rule.defaults,
+            )
+
+
+def _of_the_repository(state: State, bodies: Bodies) -> Response | None:
+    """Lets a request for the repository pass, and leads one for a former name of it to where it is now.
+
+    Raises:
+        ApiError: it is for another one.
+    """
+    view_args = request.view_args or {}
+    if "repository_id" in view_args:
+        if view_args.pop("repository_id") != REPOSITORY_ID:
+            raise ApiError(404, "Not Found")
+    elif "owner" in view_args:
+        name = f"{view_args.pop('owner')}/{view_args.pop('repo')}"
+        # The address of an archive was given out, and has a ticket of its own.
+        is_former = name in state.repository.former_names
+        if is_former and request.endpoint != "api.codeload":
+            return _moved(bodies, request.full_path.removesuffix("?").partition(name)[2])
+        if name != state.repository.full_name and not is_former:
+            raise ApiError(404, "Not Found")
+    return None
+
+
+def _moved(bodies: Bodies, rest: str) -> Response:
+    """GitHub's answer for a repository that was renamed: 301 to a read, 307 to a write, with one body for both.
+
+    As reported in 18F/charlie#85; "Follow redirects" of docs.github.com tells what clients are to do.
+    """
+    url = f"{bodies.api}/repositories/{REPOSITORY_ID}{rest}"
+    body = {"message": "Moved Permanently", "url": url, "documentation_url": DOCS_OF_REDIRECTS}
+    return answer(body, 301 if request.method in {"GET", "HEAD"} else 307, {"Location": url})
+
+
+def _is_behind() -> bool:
+    """Whether this request is answered as before the newest change of its pull request."""
+    fault: Fault | None = request.environ.get("local.fault")
+    return fault is not None and fault.lag == "older"
+
+
+def _unknown(method: str, path: str) -> ApiError:
+    """What GitHub says of a pull request or commit that it does not know yet."""
+    names_commit = re.search(r"/(?:statuses|commits)/([^/]+)$", path)
+    if names_commit and (method == "POST" or "/commits/" in path):
+        return ApiError(422, f"No commit found for SHA: {names_commit[1]}")
+    return ApiError(404, "Not Found")
+
+
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON as GitHub writes it: compact, in UTF-8."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
@@ -133,13 +195,12 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short function an endpoint
     api = Blueprint("api", __name__)
     repository = state.repository
-    full_name = repository.full_name
 
     def pull_request(number: int) -> PullRequest:
-        found = repository.pull_requests().get(number)
-        if found is None:
-            raise ApiError(404, "Not Found")
-        return found
+        try:
+            return repository.before(number) if _is_behind() else repository.pull_requests()[number]
+        except KeyError as error:
+            raise ApiError(404, "Not Found") from error
 
     def sha_of(ref: str) -> str:
         try:
@@ -148,7 +209,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
             raise ApiError(404, "Not Found") from error
 
     def page(path: str, items: list[Any] | tuple[Any, ...]) -> tuple[list[Any], dict[str, str]]:
-        return page_of(items, f"{bodies.api}/repos/{full_name}/{path}", request.args)
+        return page_of(items, f"{bodies.api}/repos/{repository.full_name}/{path}", request.args)
 
     @api.get("/meta")
     def meta() -> Response:
@@ -162,7 +223,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
 
     @api.get("/repos/<owner>/<repo>")
     def get_repository() -> Response:
-        return answer(bodies.full_repository(full_name))
+        return answer(bodies.full_repository(repository.full_name))
 
     @api.get("/repos/<owner>/<repo>/pulls/<int:number>")
     def get_pull_request(number: int) -> Response:
@@ -175,9 +236,8 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
             if text.count(b"\n") > DIFF_MAX_LINES:
                 raise ApiError(406, f"Sorry, the diff exceeded the maximum number of lines ({DIFF_MAX_LINES})")
             return Response(text, content_type="application/vnd.github.v3.diff; charset=utf-8")
-        updated_at = timestamp(repository.changed_at(number))
         commits = repository.commit_count(pull.base_sha, pull.head_sha)
-        return answer(bodies.pull_request(pull, files, commits, updated_at))
+        return answer(bodies.pull_request(pull, files, commits))
 
     @api.get("/repos/<owner>/<repo>/pulls/<int:number>/files")
     def list_files(number: int) -> Response:
@@ -185,7 +245,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
         files, headers = page(
             f"pulls/{number}/files", repository.changed_files(pull.base_sha, pull.head_sha)[:FILES_MAX]
         )
-        return answer([bodies.diff_entry(full_name, pull.head_sha, file) for file in files], headers=headers)
+        return answer([bodies.diff_entry(repository.full_name, pull.head_sha, file) for file in files], headers=headers)
 
     @api.get("/repos/<owner>/<repo>/commits/<path:ref>")
     def get_commit(ref: str) -> Response:
@@ -194,15 +254,15 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
         except UnknownRefError as error:
             raise ApiError(422, f"No commit found for SHA: {ref}") from error
         files = repository.changed_files(commit.parents[0], commit.sha) if commit.parents else ()
-        return answer(bodies.commit(full_name, commit, files))
+        return answer(bodies.commit(repository.full_name, commit, files))
 
     @api.get("/repos/<owner>/<repo>/commits/<path:ref>/status")
     def get_combined_status(ref: str) -> Response:
         sha = sha_of(ref)
         latest = {status.context: status for status in state.statuses(sha)}
         statuses, headers = page(f"commits/{ref}/status", list(latest.values()))
-        body = bodies.combined_status(full_name, sha, list(latest.values()))
-        body["statuses"] = [bodies.simple_status(full_name, status) for status in statuses]
+        body = bodies.combined_status(repository.full_name, sha, list(latest.values()))
+        body["statuses"] = [bodies.simple_status(repository.full_name, status) for status in statuses]
         return answer(body, headers=headers)
 
     @api.get("/repos/<owner>/<repo>/commits/<path:ref>/statuses")
@@ -210,7 +270,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
     def list_statuses(ref: str) -> Response:
         newest_first = state.statuses(sha_of(ref))[::-1]
         statuses, headers = page(f"commits/{ref}/statuses", newest_first)
-        return answer([bodies.status(full_name, status) for status in statuses], headers=headers)
+        return answer([bodies.status(repository.full_name, status) for status in statuses], headers=headers)
 
     @api.post("/repos/<owner>/<repo>/statuses/<sha>")
     def create_status(sha: str) -> Response:
@@ -232,7 +292,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
             )
         except TooManyStatusesError as error:
             raise _invalid_status(None, "This SHA and context has reached the maximum number of statuses.") from error
-        body = bodies.status(full_name, status)
+        body = bodies.status(repository.full_name, status)
         return answer(body, 201, {"Location": body["url"]})
 
     @api.get("/repos/<owner>/<repo>/tarball", defaults={"ref": repository.default_branch})
@@ -240,7 +300,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
     def tarball(ref: str) -> Response:
         sha = sha_of(ref)
         ticket = state.issue_ticket(sha)
-        location = f"{bodies.html}/_codeload/{full_name}/legacy.tar.gz/{sha}?token={ticket}"
+        location = f"{bodies.html}/_codeload/{repository.full_name}/legacy.tar.gz/{sha}?token={ticket}"
         return Response(status=302, headers={"Location": location})
 
     @api.get("/_codeload/<owner>/<repo>/legacy.tar.gz/<sha>")
@@ -255,7 +315,7 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
                 while chunk := file.read(CHUNK):
                     yield chunk
 
-        name = f"{full_name.replace('/', '-')}-{sha[:7]}.tar.gz"
+        name = f"{repository.full_name.replace('/', '-')}-{sha[:7]}.tar.gz"
         headers = {"Content-Disposition": f"attachment; filename={name}"}
         return Response(stream(), headers=headers, content_type="application/x-gzip")
 
@@ -274,13 +334,13 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
 
     @api.get("/repos/<owner>/<repo>/installation")
     def get_installation() -> Response:
-        return answer(bodies.installation(full_name, APP_ID, PERMISSIONS))
+        return answer(bodies.installation(repository.full_name, APP_ID, PERMISSIONS))
 
     @api.get("/orgs/<org>/installation")
     def get_organisation_installation(org: str) -> Response:
-        if org != full_name.partition("/")[0]:
+        if org != repository.full_name.partition("/")[0]:
             raise ApiError(404, "Not Found")
-        return answer(bodies.installation(full_name, APP_ID, PERMISSIONS))
+        return answer(bodies.installation(repository.full_name, APP_ID, PERMISSIONS))
 
     _add_deliveries(api, state, bodies)
     return api
@@ -288,7 +348,6 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
 
 def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: C901 - as above
     """The deliveries of the repository's hook, of its organisation's, and of the App's."""
-    owner = state.repository.full_name.partition("/")[0]
 
     def list_of(name: HookName, url: str) -> Response:
         deliveries = state.hooks.list(name)
@@ -321,6 +380,7 @@ def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # no
             raise ApiError(404, "Not Found")
 
     def check_organisation(org: str, hook_id: int) -> None:
+        owner = state.repository.full_name.partition("/")[0]
         if (org, hook_id) != (owner, ORGANISATION_HOOK_ID):
             raise ApiError(404, "Not Found")
 
@@ -436,6 +496,8 @@ def _invalid_status(field: str | None, message: str) -> ApiError:
 def _refusal(fault: Fault) -> Response:
     status = fault.status or 500
     messages = {401: "Bad credentials", 403: "Forbidden", 404: "Not Found", 502: "Server Error"}
+    if isinstance(fault.body, str):
+        return Response(fault.body, status, fault.headers, content_type=fault.content_type)
     body = fault.body if fault.body is not None else ApiError(status, messages.get(status, "Server Error")).body
     return answer(body, status, fault.headers)
 
@@ -445,6 +507,9 @@ def _spoil(response: Response, fault: Fault) -> Response:
         response.headers.extend(fault.headers)
     if fault.delay:
         time.sleep(fault.delay)
+    if fault.short:
+        data = response.get_data()
+        response.set_data(data[: len(data) // 2])
     if fault.cut:
         streamed = response.is_streamed
         data = response.get_data()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from local.github import sample
+from local.github.model import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,11 +64,6 @@ _REPOSITORY_URLS = {
     "teams_url": "/teams",
     "trees_url": "/git/trees{/sha}",
 }
-
-
-def timestamp(seconds: float) -> str:
-    """A time in seconds since the epoch as GitHub writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def node_id(kind: str, number: int) -> str:
@@ -241,7 +236,7 @@ class Bodies:
             "subscribers_count": 2,
         }
 
-    def pull_request(self, pull: PullRequest, files: Sequence[ChangedFile], commits: int, updated_at: str) -> Body:
+    def pull_request(self, pull: PullRequest, files: Sequence[ChangedFile], commits: int) -> Body:
         """What "get a pull request" answers; also the heart of a delivery."""
         full_name = pull.full_name
         url = f"{self.api}/repos/{full_name}/pulls/{pull.number}"
@@ -273,7 +268,7 @@ class Bodies:
             "user": self.user(pull.sender),
             "body": sample.BODY,
             "created_at": CREATED_AT,
-            "updated_at": updated_at,
+            "updated_at": pull.updated_at,
             "closed_at": None,
             "merged_at": None,
             # The SHA of the trial merge; GitHub has none either until it has tried.

@@ -11,6 +11,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import pygit2
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from local.github.hooks import HookName
     from local.github.model import FileContent
     from local.github.state import State
+
+
+FULL_NAME = r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+"
 
 
 def control(state: State) -> Blueprint:  # noqa: C901 - one short function an endpoint
@@ -53,6 +57,27 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
         opened = state.repository.open_pull_request(_files(fields.get("files")), title=fields.get("title", "A change"))
         return jsonify(asdict(opened)), 201
 
+    @blueprint.post("/pull_requests/<int:number>/base")
+    def change_base(number: int) -> Response:
+        try:
+            before = state.repository.change_base(number, _branch(request.get_json().get("ref")))
+        except KeyError as error:
+            raise NotFound from error
+        return jsonify(asdict(before))
+
+    @blueprint.post("/rename")
+    def rename() -> Response:
+        full_name = _text(request.get_json().get("full_name"))
+        if not re.fullmatch(FULL_NAME, full_name):
+            raise BadRequest
+        state.repository.rename(full_name)
+        return jsonify({})
+
+    @blueprint.post("/revoke")
+    def revoke() -> Response:
+        token = (request.get_json(silent=True) or {}).get("token")
+        return jsonify({"token": state.revoke(None if token is None else _text(token))})
+
     @blueprint.post("/push")
     def push() -> tuple[Response, int]:
         fields = request.get_json(silent=True) or {}
@@ -66,7 +91,7 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
     @blueprint.post("/faults")
     def add_fault() -> tuple[Response, int]:
         fields = request.get_json()
-        make = _FAULTS.get(fields.pop("kind", None))
+        make = FAULTS.get(fields.pop("kind", None))
         if make is None:
             raise BadRequest
         try:
@@ -74,6 +99,10 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
         except (TypeError, re.error) as error:
             raise BadRequest from error
         return jsonify({}), 201
+
+    @blueprint.get("/faults")
+    def faults() -> Response:
+        return jsonify([{"method": one.method, "path": one.path, "met": one.met} for one in state.faults.list()])
 
     @blueprint.delete("/faults")
     def clear_faults() -> tuple[Response, int]:
@@ -123,10 +152,11 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
 
 
 # The shorthands of POST /_local/faults: {"kind": "rate_limit", "seconds": 60, "times": 1}.
-_FAULTS: dict[str | None, Callable[..., Fault]] = {
+FAULTS: dict[str | None, Callable[..., Fault]] = {
     None: Fault,
     "rate_limit": Fault.rate_limit,
     "secondary_rate_limit": Fault.secondary_rate_limit,
+    "lag": Fault.lagging,
 }
 
 
@@ -141,6 +171,13 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise BadRequest
     return value
+
+
+def _branch(value: Any) -> str:
+    name = _text(value)
+    if not pygit2.reference_is_valid_name(f"refs/heads/{name}"):
+        raise BadRequest
+    return name
 
 
 def _seconds(value: Any) -> float:

@@ -32,7 +32,8 @@ TIMEOUT_SECONDS = 10.0
 def render(sample: bytes, pull_request: PullRequest) -> bytes:
     """A payload made out to a pull request, as GitHub sends it: compact JSON in UTF-8.
 
-    Names, SHAs and numbers are replaced wherever they occur, addresses included.
+    Names, SHAs and numbers are replaced wherever they occur, addresses included. What a push was before and when the
+    pull request was changed last is the pull request's own, where it knows.
 
     Raises:
         ValueError: the sample holds no payload.
@@ -47,7 +48,30 @@ def render(sample: bytes, pull_request: PullRequest) -> bytes:
         replaced["pull_request"]["title"] = pull_request.title
         for end, ref in (("head", pull_request.head_ref), ("base", pull_request.base_ref)):
             replaced["pull_request"][end] |= {"ref": ref, "label": f"{pull_request.owner}:{ref}"}
-    return json.dumps(replaced, ensure_ascii=False, separators=(",", ":")).encode()
+        if pull_request.updated_at is not None:
+            replaced["pull_request"]["updated_at"] = pull_request.updated_at
+    if "before" in replaced:
+        replaced["after"] = pull_request.head_sha
+        if pull_request.before_sha is not None:
+            replaced["before"] = pull_request.before_sha
+    return _encoded(replaced)
+
+
+def edited(body: bytes, before: PullRequest) -> bytes:
+    """The payload of an edit that changed the base.
+
+    Args:
+        body: a payload that is made out to the pull request as it is now.
+        before: the pull request as it was.
+    """
+    payload = {name: value for name, value in json.loads(body).items() if name not in ("before", "after")}
+    changes = {"base": {"ref": {"from": before.base_ref}, "sha": {"from": before.base_sha}}}
+    return _encoded(payload | {"action": "edited", "changes": changes})
+
+
+def _encoded(payload: Mapping[str, Any]) -> bytes:
+    """As GitHub sends it: compact JSON in UTF-8."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def sign(secret: str | bytes, body: bytes) -> str:

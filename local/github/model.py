@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+def timestamp(seconds: float) -> str:
+    """A time in seconds since the epoch as GitHub writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,10 @@ class PullRequest:
     base_ref: str
     installation_id: int
     sender: str
+    before_sha: str | None = None
+    """The head before the newest commit; None where nobody asked git."""
+    updated_at: str | None = None
+    """When the pull request was changed last, as GitHub writes times; None where nobody knows."""
 
     @property
     def owner(self) -> str:

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +20,7 @@ import pygit2
 from pygit2.enums import FileMode
 
 from local.github import archive, diff, sample
-from local.github.model import ChangedFile, Commit, File, FileContent, PullRequest
+from local.github.model import ChangedFile, Commit, File, FileContent, PullRequest, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +72,6 @@ class GitRepository:
     the records are read once.
     """
 
-    full_name = sample.FULL_NAME
     default_branch = sample.BASE_REF
 
     def __init__(self, directory: Path) -> None:
@@ -82,8 +81,13 @@ class GitRepository:
         directory.mkdir(parents=True, exist_ok=True)
         # Replaced, never changed, so that readers need no lock.
         self._records: Mapping[int, _Record] = {}
+        self.full_name = sample.FULL_NAME
+        """``owner/name``, as it is now."""
+        self.former_names: frozenset[str] = frozenset()
+        """What it was called before. Names live as long as the object, unlike the repository."""
         self._served_since = time.time()
-        self._pushed_at: dict[int, float] = {}
+        self._changed_at: dict[int, float] = {}
+        self._before: dict[int, PullRequest] = {}
         if self._records_file.exists():
             self._records = self._load()
         else:
@@ -94,16 +98,20 @@ class GitRepository:
         repo = self._open()
 
         def read(record: _Record) -> PullRequest:
+            head = repo.branches[record.head_ref].peel(pygit2.Commit)
             return PullRequest(
                 full_name=self.full_name,
                 number=record.number,
                 title=record.title,
-                head_sha=str(repo.branches[record.head_ref].target),
+                head_sha=str(head.id),
                 head_ref=record.head_ref,
                 base_sha=record.base_sha,
                 base_ref=record.base_ref,
                 installation_id=sample.INSTALLATION_ID,
                 sender=sample.SENDER,
+                # A push here is one commit on top of the head.
+                before_sha=str(head.parent_ids[0]),
+                updated_at=timestamp(self._changed_at.get(record.number, self._served_since)),
             )
 
         return _PullRequests(self._records, read)
@@ -117,12 +125,57 @@ class GitRepository:
             base = str(repo.branches[self.default_branch].target)
             self._commit(repo, head_ref, parent=base, files=files, message=title)
             record = _Record(number, title, head_ref, self.default_branch, base)
+            self._changed_at[number] = time.time()
             self._save({**self._records, number: record})
             return self.pull_requests()[number]
 
-    def changed_at(self, number: int) -> float:
-        """When a pull request was changed last, in seconds since the epoch: of an earlier event it knows."""
-        return self._pushed_at.get(number, self._served_since)
+    def before(self, number: int) -> PullRequest:
+        """A pull request as it was before its newest change: another head or base, and an earlier time of change.
+
+        Raises:
+            KeyError: when there is no such pull request.
+        """
+        pull_request = self.pull_requests()[number]
+        if number in self._before:
+            return self._before[number]
+        # Not changed since it was opened, or since this object was made.
+        assert pull_request.before_sha is not None  # noqa: S101 - read from git
+        # GitHub's times have whole seconds, and an earlier one is to be seen as such.
+        earlier = timestamp(self._changed_at.get(number, self._served_since) - 1)
+        return replace(pull_request, head_sha=pull_request.before_sha, updated_at=earlier)
+
+    def rename(self, full_name: str) -> None:
+        """Gives the repository another ``owner/name``; it can be asked for by its former ones."""
+        with self._write_lock:
+            self.former_names = (self.former_names | {self.full_name}) - {full_name}
+            self.full_name = full_name
+
+    def change_base(self, number: int, ref: str) -> PullRequest:
+        """Changes a pull request's base to another branch, which is made when there is none of that name.
+
+        Returns:
+            The pull request as it was before.
+
+        Raises:
+            KeyError: when there is no such pull request.
+        """
+        with self._write_lock:
+            before = self.pull_requests()[number]
+            repo = self._open()
+            if ref not in repo.branches.local:
+                files: dict[str, FileContent] = {f"branches/{ref}.md": f"# {ref}\n".encode()}
+                self._commit(repo, ref, parent=before.base_sha, files=files, message=f"Begin {ref}")
+            base = str(repo.branches.local[ref].target)
+            record = replace(self._records[number], base_ref=ref, base_sha=base)
+            self._change(before)
+            self._save({**self._records, number: record})
+            return before
+
+    def _change(self, before: PullRequest) -> None:
+        """Remembers what a pull request was, just before it changes."""
+        earlier = timestamp(min(time.time() - 1, self._changed_at.get(before.number, self._served_since)))
+        self._before[before.number] = replace(before, updated_at=earlier)
+        self._changed_at[before.number] = time.time()
 
     def push(self, number: int, files: Mapping[str, FileContent] | None = None) -> str:
         """Add a commit to a pull request's branch; without files, a line of the changelog.
@@ -138,7 +191,7 @@ class GitRepository:
             repo = self._open()
             if files is None:
                 files = sample.pushed_files(self.read(pull_request.head_sha, "CHANGELOG.md"))
-            self._pushed_at[number] = time.time()
+            self._change(pull_request)
             return self._commit(
                 repo,
                 pull_request.head_ref,

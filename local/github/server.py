@@ -78,6 +78,19 @@ class LocalGitHub:
         """
         return self._repository.push(number, files)
 
+    def change_base(self, number: int, ref: str) -> PullRequest:
+        """Change a pull request's base to another branch, made if there is none; returns what it was before."""
+        return self._repository.change_base(number, ref)
+
+    def rename(self, full_name: str) -> None:
+        """Give the repository another ``owner/name``; requests for the former one are redirected."""
+        self._repository.rename(full_name)
+
+    def revoke(self, token: str | None = None) -> str:
+        """Take every token back; returns the one that is configured from now on, which may be given."""
+        self.token = self._state.revoke(token)
+        return self.token
+
     def read(self, ref: str, path: str) -> bytes:
         """A file's content at a branch or commit."""
         return self._repository.read(ref, path)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING
 
-from local.github.bodies import Status, timestamp
+from local.github.bodies import Status
 from local.github.faults import Faults
 from local.github.hooks import Hooks
+from local.github.model import timestamp
 
 if TYPE_CHECKING:
     from local.github.repository import GitRepository
@@ -90,8 +91,22 @@ class State:
     def knows(self, token: str) -> bool:
         """Whether the token opens the API: the configured one, or one issued here that still lives."""
         with self._lock:
-            expires_at = self._tokens.get(token, 0)
-        return expires_at > time() or hmac.compare_digest(token.encode(), self._token.encode())
+            expires_at, configured = self._tokens.get(token, 0), self._token
+        return expires_at > time() or hmac.compare_digest(token.encode(), configured.encode())
+
+    def revoke(self, token: str | None = None) -> str:
+        """Takes every token back; what is issued from now on is good again.
+
+        Args:
+            token: the new one that people configure; None for a random one.
+
+        Returns:
+            It.
+        """
+        with self._lock:
+            self._tokens.clear()
+            self._token = token or f"ghp_{secrets.token_hex(18)}"
+            return self._token
 
     def issue_token(self) -> tuple[str, float]:
         """A new installation token, and when it expires (seconds since the epoch)."""

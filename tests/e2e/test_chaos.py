@@ -33,7 +33,7 @@ def test_the_faults_hold(faulty: LocalStack) -> None:
 
 
 def test_the_drill_notices_what_does_not_hold(faulty: LocalStack) -> None:
-    (row,) = [one for one in ROWS if one.name == "GitHub answers 404 to a read"]
+    (row,) = [one for one in ROWS if one.name == "GitHub answers 403 to a read"]
     wrong = Expected(metrics={"processor.WorkFailed": 0})
     # Nothing of this fault happens in this scene, and what happens is not what is expected.
     unfired = ROWS[0].aws

@@ -28,6 +28,14 @@ def test_one_execution_for_each_good_delivery_and_every_answer_right(deployed: D
     json.dumps(dataclasses.asdict(result))
 
 
+def test_an_answer_of_githubs_that_lags_costs_nothing_but_time(deployed: Deployed) -> None:
+    result = drill(deployed.stack.info, Progress(), N, deadline_seconds=120, lag_percent=10)
+    assert result.violations == []
+    assert (result.executions, result.lost) == ({"SUCCEEDED": 30}, 0)
+    # At least five calls an execution, of which one in ten meets a lag.
+    assert result.lagged >= 10
+
+
 def test_the_same_deliveries_again_are_noticed(deployed: Deployed) -> None:
     """The drill itself can fail: what was delivered before is a duplicate, although nothing is lost."""
     seed = drill(deployed.stack.info, Progress(), 4, deadline_seconds=60).seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import tarfile
 import threading
 import time
+from datetime import datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,9 +27,13 @@ from github import Auth, Github, GithubException
 from openapi_schema_validator import OAS30Validator
 
 from local.github import Fault, File, PullRequest
+from local.github.api import create_app
+from local.github.bodies import Bodies
 from local.github.deliveries import sign
 from local.github.hooks import HOOK_NAMES, KEPT_SECONDS
+from local.github.repository import GitRepository
 from local.github.server import LocalGitHub
+from local.github.state import State
 from local.github_control import GitHubControl
 
 if TYPE_CHECKING:
@@ -240,7 +246,7 @@ class TestAccess:
 
 class TestSample:
     def test_the_commits_are_the_same_on_every_machine(self, github: LocalGitHub) -> None:
-        assert github.pull_request == PullRequest(
+        assert dataclasses.replace(github.pull_request, updated_at=None) == PullRequest(
             full_name="octo-org/hello-pullback",
             number=7,
             title="Greet people in three languages 👋",
@@ -250,6 +256,7 @@ class TestSample:
             base_ref="main",
             installation_id=INSTALLATION,
             sender="octocat",
+            before_sha="144348004fdd9a5b3408975e76805aa123c331a5",
         )
 
     def test_it_touches_everything_that_a_reviewer_cares_about(self, github: LocalGitHub) -> None:
@@ -646,6 +653,193 @@ class TestFaults:
         with pytest.raises(TypeError):
             fresh.fail(code=502)
 
+    def test_a_bound_in_time(self, fresh: LocalGitHub) -> None:
+        fresh.fail(status=502, lasts=0.4)
+        time.sleep(0.5)
+        # From the first request on that it meets.
+        assert get(fresh, REPO).status_code == 502
+        assert get(fresh, REPO).status_code == 502
+        time.sleep(0.5)
+        assert get(fresh, REPO).status_code == 200
+
+    def test_every_third_request(self, fresh: LocalGitHub) -> None:
+        fresh.fail(path="/pulls/7$", status=502, every=3, times=2)
+        assert get(fresh, REPO).status_code == 200
+        answers = [get(fresh, f"{REPO}/pulls/7").status_code for _ in range(9)]
+        assert answers == [200, 200, 502, 200, 200, 502, 200, 200, 200]
+
+    def test_a_text_in_place_of_json(self, fresh: LocalGitHub) -> None:
+        fresh.fail(status=200, body="<html>Unicorn!</html>", times=1)
+        odd = get(fresh, f"{REPO}/pulls/7")
+        assert (odd.status_code, odd.text) == (200, "<html>Unicorn!</html>")
+        assert odd.headers["Content-Type"] == "text/html; charset=utf-8"
+        fresh.fail(status=200, body="{", content_type="application/json", times=1)
+        assert get(fresh, f"{REPO}/pulls/7").headers["Content-Type"] == "application/json"
+
+    def test_half_an_archive_that_looks_whole(self, fresh: LocalGitHub) -> None:
+        fresh.fail(path="/_codeload/", short=True, times=1)
+        location = get(fresh, f"{REPO}/tarball/main").headers["Location"]
+        half, whole = requests.get(location, timeout=10), requests.get(location, timeout=10)
+        assert half.status_code == 200
+        assert int(half.headers["Content-Length"]) == len(half.content) == len(whole.content) // 2
+        with pytest.raises((tarfile.TarError, EOFError)), tarfile.open(fileobj=io.BytesIO(half.content)) as tar:
+            tar.getmembers()
+
+
+class TestLag:
+    def test_nothing_is_known_yet(self, fresh: LocalGitHub) -> None:
+        location = get(fresh, f"{REPO}/tarball/main").headers["Location"]
+        fresh.fail(lag="unknown")
+        answers = {
+            path: get(fresh, path if path.startswith("http") else f"{REPO}/{path}")
+            for path in ("pulls/7", "pulls/7/files", f"tarball/{HEAD_SHA}", f"commits/{HEAD_SHA}/statuses", location)
+        }
+        assert {answer.status_code for answer in answers.values()} == {404}
+        assert_as_described(answers["pulls/7"], PULL)
+        assert get(fresh, f"{REPO}/commits/{HEAD_SHA}").json()["message"] == f"No commit found for SHA: {HEAD_SHA}"
+        assert get(fresh, REPO).status_code == 200, "the repository is an old one"
+
+    def test_a_status_is_answered_as_for_a_commit_that_there_is_not(self, fresh: LocalGitHub) -> None:
+        def post(sha: str) -> requests.Response:
+            return call(fresh, "POST", f"{REPO}/statuses/{sha}", json={"state": "success"})
+
+        real = post(UNKNOWN_SHA)
+        fresh.fail(lag="unknown", times=1)
+        lag = post(HEAD_SHA)
+        assert lag.status_code == real.status_code == 422
+        assert lag.json() == real.json() | {"message": f"No commit found for SHA: {HEAD_SHA}"}
+        assert fresh.statuses() == []
+        assert post(HEAD_SHA).status_code == 201
+
+    def test_the_pull_request_as_before_the_push(self, fresh: LocalGitHub) -> None:
+        files_before = get(fresh, f"{REPO}/pulls/7/files").json()
+        sha = fresh.push({"src/new.py": b"X = 1\n"})
+        now = get(fresh, f"{REPO}/pulls/7").json()
+        fresh.fail(lag="older", times=2)
+        before = get(fresh, f"{REPO}/pulls/7")
+        files = get(fresh, f"{REPO}/pulls/7/files").json()
+        assert_as_described(before, PULL)
+        assert (before.json()["head"]["sha"], now["head"]["sha"]) == (HEAD_SHA, sha)
+        assert before.json()["updated_at"] < now["updated_at"]
+        assert before.json()["changed_files"] == len(files) == now["changed_files"] - 1
+        assert [one["filename"] for one in files] == [one["filename"] for one in files_before]
+        assert get(fresh, f"{REPO}/pulls/7").json() == now
+
+    def test_the_pull_request_as_before_the_first_commit(self, fresh: LocalGitHub) -> None:
+        opened = fresh.open_pull_request({"a.txt": b"a\n"})
+        fresh.fail(lag="older")
+        before = get(fresh, f"{REPO}/pulls/{opened.number}").json()
+        assert before["head"]["sha"] == opened.base_sha == opened.before_sha
+        assert before["updated_at"] < str(opened.updated_at)
+        assert get(fresh, f"{REPO}/pulls/{opened.number}/files").json() == []
+        created = call(fresh, "POST", f"{REPO}/statuses/{opened.head_sha}", json={"state": "success"})
+        assert created.status_code == 201, "what it says nothing about"
+
+    def test_the_pull_request_as_before_another_base(self, fresh: LocalGitHub) -> None:
+        fresh.change_base(7, "release")
+        fresh.fail(lag="older", times=1)
+        before, now = get(fresh, f"{REPO}/pulls/7").json(), get(fresh, f"{REPO}/pulls/7").json()
+        assert (before["base"]["ref"], now["base"]["ref"]) == ("main", "release")
+        assert before["head"]["sha"] == now["head"]["sha"]
+        assert before["updated_at"] < now["updated_at"]
+
+    @pytest.mark.parametrize("fault", [{"lag": "sometimes"}, {"every": 0}])
+    def test_it_must_make_sense(self, fresh: LocalGitHub, fault: dict[str, Any]) -> None:
+        with pytest.raises(TypeError):
+            fresh.fail(**fault)
+
+
+class TestRenamed:
+    NEW = "octo-labs/hello-again"
+
+    @pytest.mark.parametrize("path", ["", "/pulls/7", "/pulls/7/files?page=1&per_page=2", f"/tarball/{HEAD_SHA}"])
+    def test_a_read_by_the_former_name(self, fresh: LocalGitHub, path: str) -> None:
+        fresh.rename(self.NEW)
+        moved = get(fresh, f"{REPO}{path}")
+        assert moved.status_code == 301
+        assert moved.headers["Location"] == f"{fresh.api_url}/repositories/861204877{path}"
+        assert moved.json() == {
+            "message": "Moved Permanently",
+            "url": moved.headers["Location"],
+            "documentation_url": (
+                "https://docs.github.com/rest/guides/best-practices-for-using-the-rest-api#follow-redirects"
+            ),
+        }
+        followed, direct = get(fresh, moved.headers["Location"]), get(fresh, f"/repos/{self.NEW}{path}")
+        assert followed.status_code == direct.status_code == (302 if "tarball" in path else 200)
+        assert followed.content == direct.content
+
+    def test_the_answer_is_as_described(self, fresh: LocalGitHub) -> None:
+        fresh.rename(self.NEW)
+        assert_as_described(get(fresh, REPO), "/repos/{owner}/{repo}")
+        assert_as_described(
+            get(fresh, f"{REPO}/commits/{HEAD_SHA}/statuses"), "/repos/{owner}/{repo}/commits/{ref}/statuses"
+        )
+
+    def test_a_write_by_the_former_name(self, fresh: LocalGitHub) -> None:
+        fresh.rename(self.NEW)
+        moved = call(fresh, "POST", f"{REPO}/statuses/{HEAD_SHA}", json={"state": "success"})
+        assert (moved.status_code, moved.json()["message"]) == (307, "Moved Permanently")
+        assert fresh.statuses() == []
+        created = call(fresh, "POST", moved.headers["Location"], json={"state": "success"})
+        assert created.status_code == 201
+        assert_as_described(created, STATUSES)
+        assert [status.sha for status in fresh.statuses()] == [HEAD_SHA]
+
+    def test_everything_of_a_repository_is_there_by_its_id(self, tmp_path: Path) -> None:
+        app = create_app(State(GitRepository(tmp_path), TOKEN), Bodies(api="http://api", html="http://html"))
+        rules = {rule.rule for rule in app.url_map.iter_rules()}
+        by_name = {rule.removeprefix("/repos/<owner>/<repo>") for rule in rules if rule.startswith("/repos/")}
+        by_id = {rule.removeprefix("/repositories/<int:repository_id>") for rule in rules if "repository_id" in rule}
+        assert by_name == by_id
+        assert len(by_name) > 10
+
+    def test_it_tells_its_new_name(self, fresh: LocalGitHub) -> None:
+        fresh.rename(self.NEW)
+        assert get(fresh, "/repositories/861204877").json()["full_name"] == self.NEW == fresh.pull_request.full_name
+        assert get(fresh, f"/repos/{self.NEW}/pulls/7").json()["head"]["repo"]["full_name"] == self.NEW
+
+    def test_it_gets_its_name_back(self, fresh: LocalGitHub) -> None:
+        fresh.rename(self.NEW)
+        fresh.rename("octo-org/hello-pullback")
+        assert get(fresh, REPO).status_code == 200
+        assert get(fresh, f"/repos/{self.NEW}").status_code == 301
+
+    def test_others_stay_unknown(self, fresh: LocalGitHub) -> None:
+        fresh.rename(self.NEW)
+        assert get(fresh, "/repos/octo-org/other").status_code == 404
+        assert get(fresh, "/repositories/1").status_code == 404
+        assert requests.get(fresh.api_url + REPO, timeout=10, allow_redirects=False).status_code == 401
+
+    def test_an_archive_under_way(self, fresh: LocalGitHub) -> None:
+        location = get(fresh, f"{REPO}/tarball/main").headers["Location"]
+        fresh.rename(self.NEW)
+        assert requests.get(location, timeout=10).headers["Content-Type"] == "application/x-gzip"
+
+
+class TestRevoked:
+    def test_every_token_until_a_new_one(self, fresh: LocalGitHub) -> None:
+        app = {"Authorization": f"Bearer {TestAccess.app_token()}"}
+
+        def installed() -> dict[str, str]:
+            issued = call(fresh, "POST", f"/app/installations/{INSTALLATION}/access_tokens", headers=app)
+            return {"Authorization": f"Bearer {issued.json()['token']}"}
+
+        old = installed()
+        assert get(fresh, REPO, headers=old).status_code == 200
+        configured = fresh.revoke()
+        for headers in ({}, old):
+            refused = get(fresh, REPO, headers=headers)
+            assert (refused.status_code, refused.json()["message"]) == (401, "Bad credentials")
+        for headers in (installed(), {"Authorization": f"Bearer {configured}"}):
+            assert get(fresh, REPO, headers=headers).status_code == 200
+
+    def test_one_may_be_given(self, fresh: LocalGitHub) -> None:
+        assert fresh.revoke("another") == "another"
+        assert get(fresh, REPO).status_code == 401
+        assert fresh.revoke(TOKEN) == TOKEN
+        assert get(fresh, REPO).status_code == 200
+
 
 class TestControl:
     def test_faults(self, fresh: LocalGitHub) -> None:
@@ -660,7 +854,9 @@ class TestControl:
         }
         assert requests.post(control, json=fault | {"times": None, "cut": False}, timeout=10).status_code == 201
         assert get(fresh, f"{REPO}/pulls/7").status_code == 502
+        assert GitHubControl(fresh.api_url).faults() == [{"method": None, "path": "/pulls/7$", "met": 1}]
         assert requests.delete(control, timeout=10).json() == {}
+        assert GitHubControl(fresh.api_url).faults() == []
         assert get(fresh, f"{REPO}/pulls/7").status_code == 200
         requests.post(control, json={"kind": "secondary_rate_limit", "seconds": 7}, timeout=10)
         assert get(fresh, REPO).headers["Retry-After"] == "7"
@@ -711,6 +907,54 @@ class TestControl:
         assert get(fresh, f"{REPO}/pulls/8").json()["changed_files"] == 1
         assert requests.get(f"{control}/9", timeout=10).status_code == 404
         assert requests.post(control, json={"files": {"a": 1}}, timeout=10).status_code == 400
+
+    def test_a_base(self, fresh: LocalGitHub) -> None:
+        control = GitHubControl(fresh.api_url)
+        before = control.change_base("release-1")
+        now = control.pull_request()
+        assert (before.base_ref, now.base_ref, now.head_sha) == ("main", "release-1", before.head_sha)
+        assert now.base_sha != before.base_sha
+        assert get(fresh, f"{REPO}/pulls/7").json()["base"]["sha"] == now.base_sha
+        assert get(fresh, f"{REPO}/commits/release-1").json()["sha"] == now.base_sha
+        assert fresh.open_pull_request({"a": b"a"}).base_ref == "main"
+        url = f"{fresh.api_url}/_local/pull_requests"
+        assert requests.post(f"{url}/99/base", json={"ref": "main"}, timeout=10).status_code == 404
+        for ref in ("", "../x", None):
+            assert requests.post(f"{url}/7/base", json={"ref": ref}, timeout=10).status_code == 400
+
+    def test_a_name_and_tokens(self, fresh: LocalGitHub) -> None:
+        control = GitHubControl(fresh.api_url)
+        control.rename("octo-org/renamed")
+        assert fresh.pull_request.full_name == "octo-org/renamed"
+        for name in ("renamed", "a/b/c", "a b/c"):
+            url = f"{fresh.api_url}/_local/rename"
+            assert requests.post(url, json={"full_name": name}, timeout=10).status_code == 400
+        assert get(fresh, f"{REPO}/pulls/7").status_code == 301
+        token = control.revoke()
+        assert get(fresh, f"{REPO}/pulls/7").status_code == 401
+        assert get(fresh, "/meta", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        assert [(one["path"], one["status"]) for one in control.requests()][:2] == [
+            (f"{REPO}/pulls/7", 301),
+            (f"{REPO}/pulls/7", 401),
+        ]
+
+    def test_a_lag(self, fresh: LocalGitHub) -> None:
+        control = GitHubControl(fresh.api_url)
+        control.fail(kind="lag", times=1)
+        assert [get(fresh, f"{REPO}/pulls/7").status_code for _ in range(2)] == [404, 200]
+        control.fail(kind="lag", lag="older", lasts=60)
+        assert get(fresh, f"{REPO}/pulls/7").json()["head"]["sha"] == fresh.pull_request.before_sha
+
+    def test_the_time_of_the_last_change(self, fresh: LocalGitHub) -> None:
+        opened = fresh.open_pull_request({"a.txt": b"a\n"})
+        seen = [get(fresh, f"{REPO}/pulls/{opened.number}").json()["updated_at"]]
+        assert seen == [opened.updated_at]
+        for change in (lambda: fresh.push(number=opened.number), lambda: fresh.change_base(opened.number, "next")):
+            time.sleep(1.1)
+            change()
+            seen.append(get(fresh, f"{REPO}/pulls/{opened.number}").json()["updated_at"])
+        assert seen == sorted(set(seen))
+        assert abs(datetime.fromisoformat(seen[-1]).timestamp() - time.time()) < 5
 
     def test_the_modes_of_files_are_kept(self, fresh: LocalGitHub) -> None:
         sha = fresh.push({"scripts/release.sh": b"#!/bin/sh\n", "link": File(b"README.md", symlink=True)})

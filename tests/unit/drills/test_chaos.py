@@ -14,13 +14,18 @@ from samtranslator.yaml_helper import yaml_parse
 
 from drills.chaos import drill, report
 from drills.chaos.model import FUNCTIONS, SDK_ATTEMPTS, Call, Result
+from drills.chaos.ordinary_day import ORDINARY_DAY, TIMINGS
 from drills.chaos.rows import KINDS, ROWS
 from local import engine
+from local.github.control import FAULTS
 from local.stack import PROJECT
+from pullrequest import answers
 from shared import aws
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from local.github import Fault
 
 NAMES = [row.name for row in ROWS]
 NOT_MADE = {
@@ -70,6 +75,38 @@ def test_a_row_is_one_that_the_proxy_takes_and_that_asks_for_something(row: Any)
     assert row.aws or row.github or row.scene
     assert row.expected.answers
     assert row.expected.executions
+
+
+def faults_of(row: Any) -> list[Fault]:
+    """The local GitHub's faults of a row, made as its control endpoint makes them."""
+    return [FAULTS[one.get("kind")](**{name: one[name] for name in one if name != "kind"}) for one in row.github]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.github], ids=lambda row: row.name)
+def test_a_row_is_one_that_the_local_github_takes(row: Any) -> None:
+    assert len(faults_of(row)) == len(row.github)
+
+
+REQUESTS = {
+    answers.PULL: ("GET", "/repos/o/r/pulls/7"),
+    answers.FILES: ("GET", "/repos/o/r/pulls/7/files"),
+    answers.STATUSES: ("GET", f"/repos/o/r/statuses/{'a' * 40}"),
+    answers.SET_STATUS: ("POST", f"/repos/o/r/statuses/{'a' * 40}"),
+    answers.ARCHIVE_LINK: ("GET", f"/repos/o/r/tarball/{'a' * 40}"),
+    answers.ARCHIVE: ("GET", f"/_codeload/o/r/legacy.tar.gz/{'a' * 40}"),
+}
+LAGGING = sorted({call for rule in answers.RULES if rule.verdict is answers.Verdict.LAG for call in rule.calls})
+
+
+# The list of statuses is asked for only after a doubtful write, and then as any other call is.
+WHILES = [(call, one) for call in LAGGING for one in TIMINGS if call != answers.STATUSES or one == "once"]
+
+
+@pytest.mark.parametrize(("call", "timing"), WHILES)
+def test_every_call_that_can_lag_does_so_for_every_while(call: str, timing: str) -> None:
+    method, path = REQUESTS[call]
+    meeting = [row for row in ORDINARY_DAY if any(one.meets(method, path, 0) for one in faults_of(row))]
+    assert any(f", {timing}" in row.name and "GitHubLag" in str(row.expected.metrics) for row in meeting)
 
 
 LIKE: dict[str, list[dict[str, Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from functools import cache
@@ -105,6 +106,33 @@ class TestEveryEvent:
 
     def test_rendered_for_its_own_pull_request_it_stays_the_same(self, file: Path) -> None:
         assert json.loads(deliveries.render(file.read_bytes(), SAMPLE)) == json.loads(file.read_bytes())
+
+
+CHANGED = dataclasses.replace(OTHER, before_sha="c" * 40, updated_at="2026-11-26T21:00:00Z")
+
+
+@pytest.mark.parametrize("file", PULL_REQUESTS, ids=lambda file: file.stem)
+def test_it_tells_what_was_before_and_when_it_changed(file: Path) -> None:
+    payload = json.loads(deliveries.render(file.read_bytes(), CHANGED))
+    assert errors(payload) == []
+    assert payload["pull_request"]["updated_at"] == CHANGED.updated_at
+    # GitHub tells it of pushes alone.
+    is_push = payload["action"] in ("synchronize", "build")
+    assert (payload.get("before"), payload.get("after")) == (
+        (CHANGED.before_sha, "a" * 40) if is_push else (None, None)
+    )
+
+
+def test_another_base_is_an_edit() -> None:
+    before = dataclasses.replace(CHANGED, base_ref="main", base_sha="d" * 40)
+    file = ROOT / "events" / "pull_request.synchronize.json"
+    payload = json.loads(deliveries.edited(deliveries.render(file.read_bytes(), CHANGED), before))
+    assert payload["action"] == "edited"
+    # docs.github.com, "Webhook events and payloads", pull_request, edited.
+    assert payload["changes"] == {"base": {"ref": {"from": "main"}, "sha": {"from": "d" * 40}}}
+    assert (payload["pull_request"]["base"]["ref"], payload["pull_request"]["base"]["sha"]) == ("trunk", "b" * 40)
+    assert not {"before", "after"} & payload.keys()
+    assert not list(validator("pull-request").iter_errors(payload["pull_request"]))
 
 
 def test_only_whole_words_are_names(tmp_path: Path) -> None:
