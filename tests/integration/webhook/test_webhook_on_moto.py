@@ -169,6 +169,25 @@ def test_a_rotated_secret_is_taken_at_once_and_the_previous_one_still_counts(han
     assert answered(handler, request(BODY, secret="another"))[0] == 401
 
 
+@pytest.mark.parametrize(
+    "stored",
+    ["rotated\n", "rotated\r\n", "\ufeffrotated", '"rotated"', '{"secret": "rotated"}', '{"any": "rotated\\n"}'],
+)
+def test_a_secret_is_taken_as_people_store_it(handler: ModuleType, stored: str) -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId="webhook", SecretString=stored)
+    assert answered(handler, request(BODY, secret="rotated"))[0] == 202
+
+
+def test_a_secret_that_can_mean_two_things_is_unavailable_and_says_why(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId="webhook", SecretString='{"a": "canary", "b": "canary"}')
+    assert answered(handler, request(BODY))[0] == 503
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "delivery not taken" in one]
+    assert "several keys or none; found: a, b" in json.loads(line)["reason"]
+    assert "canary" not in line
+
+
 def test_forged_deliveries_do_not_read_the_secret_again(handler: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     versions = handler.secret.versions
