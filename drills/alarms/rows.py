@@ -35,8 +35,6 @@ class Row:
 
 _A_PULL_REQUEST = r"/pulls/\d+$"
 _FILES = r"/pulls/\d+/files"
-_SLOWLY_STARTED = {"service": START.service, "operation": START.operation, "latency": 1500}
-"""Shorter than the webhook waits."""
 _NO_THROTTLES = "the embedded AWS does not enforce the concurrency of an alias; {}"
 
 ROWS: tuple[Row, ...] = (

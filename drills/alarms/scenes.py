@@ -36,8 +36,6 @@ OVERDUE_SECONDS = 5
 """The drill's parameter SuccessWithinSeconds, so that work is overdue soon."""
 REDELIVERIES = 7
 """So many the sweeper asks for before it gives a delivery up (functions/sweeper/sweep.py)."""
-ROOM = 3
-"""So many invocations of a function the embedded AWS runs at once (local/engine.py)."""
 
 
 def several(trial: Trial, number: int) -> None:

@@ -174,7 +174,6 @@ TASK = [
 
 _RETRIED = counting(processor_WorkFailed=1, processor_WorkSucceeded=1)
 _BUILT_AGAIN = Expected(metrics=metrics(processor_WorkFailed=1, processor_WorkSucceeded=1))
-_REUSED = counting(processor_WorkSucceeded=1, processor_WorkReused=1)
 _CRASHED_AND_REUSED = counting(processor_WorkSucceeded=1, crash_CrashReported=1, processor_WorkReused=1)
 PROCESSOR = [
     *each(

@@ -18,7 +18,7 @@ from pullrequest.github_access import Installations, Patience
 from pullrequest.showing import show, show_result
 from shared.aws import client
 from shared.dead_work import DeadWork, PoisonMessage, read
-from shared.ended import EndedExecutions
+from shared.ended import ENDED_WITHOUT_SUCCESS, EndedExecutions
 from shared.metrics import Metric
 from shared.queue import QueueConsumer
 from shared.settings import Settings
@@ -67,7 +67,7 @@ def close(record: SQSRecord) -> None:
     """
     dead = read(record.body)
     telemetry.bind(dead.job, execution=dead.execution)
-    if dead.execution is None or dead.status not in ("FAILED", "TIMED_OUT", "ABORTED"):
+    if dead.execution is None or dead.status not in ENDED_WITHOUT_SUCCESS:
         raise PoisonMessage("no event of an execution that ended without success")
     # First of all: whatever becomes of the status, this event is not lost (watch.reconcile).
     ended.arrived(dead.execution)

@@ -29,7 +29,6 @@ STATUSES: Final = "GET /repos/{owner}/{repo}/statuses/{sha}"
 SET_STATUS: Final = "POST /repos/{owner}/{repo}/statuses/{sha}"
 ARCHIVE_LINK: Final = "GET /repos/{owner}/{repo}/tarball/{ref}"
 ARCHIVE: Final = "GET archive"
-INSTALLATION: Final = "GET /repos/{owner}/{repo}/installation"
 INSTALLATION_TOKEN: Final = "POST /app/installations/{installation_id}/access_tokens"  # noqa: S105 - a path
 
 LAG_SECONDS = 15 * 60

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from pullrequest.errors import CredentialInvalid, CredentialUnavailable
-from shared.stored_secret import SecretInvalid, github_credential
+from shared.stored_secret import FormNotice, SecretInvalid, github_credential
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -32,8 +32,7 @@ class Credential:
     def __init__(self, name: str, secretsmanager: SecretsManagerClient, telemetry: Telemetry) -> None:
         self._name = name
         self._provider = SecretsProvider(boto3_client=secretsmanager)
-        self._telemetry = telemetry
-        self._is_form_told = False
+        self._notice = FormNotice("credential", telemetry)
 
     def read(self, *, fresh: bool = False) -> Token | App:
         """The credential.
@@ -53,7 +52,5 @@ class Credential:
             credential = github_credential(value or "")
         except SecretInvalid as invalid:
             raise CredentialInvalid(f"the GitHub credential cannot be used: {invalid}") from None
-        if credential.form and not self._is_form_told:
-            self._is_form_told = True
-            self._telemetry.log.warning("secret taken in another form", secret="credential", form=credential.form)  # noqa: S106
+        self._notice.tell(credential.form)
         return credential

@@ -295,6 +295,11 @@ def sign_in(
     return github
 
 
+def template_of(path: str) -> str:
+    """The path of a repository or an organisation as GitHub's documentation writes it, for messages and metrics."""
+    return "/orgs/{org}" if path.startswith("/orgs/") else "/repos/{owner}/{repo}"
+
+
 def sign_in_for(
     path: str,
     app: Auth.AppAuth,
@@ -320,9 +325,7 @@ def sign_in_for(
 
     def looked_up() -> int:
         github = sign_in(app, api_url, calls, **options)
-        root, _, _ = path.lstrip("/").partition("/")
-        template = {"repos": "/repos/{owner}/{repo}", "orgs": "/orgs/{org}"}[root]
-        with calls.call(f"GET {template}/installation"):
+        with calls.call(f"GET {template_of(path)}/installation"):
             _, body = github.requester.requestJsonAndCheck("GET", f"{path}/installation")
             if not isinstance(body["id"], int):
                 raise TypeError

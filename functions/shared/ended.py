@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from shared.job import Job
 
+ENDED_WITHOUT_SUCCESS = ("FAILED", "TIMED_OUT", "ABORTED")
+"""Statuses of executions, as the rule of the template has them (EndedExecutionsRule)."""
+
 HANDING_OVER_SECONDS = 120
 """For so long who hands an event over may be at it; then somebody else does it again."""
 

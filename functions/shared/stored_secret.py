@@ -13,7 +13,10 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shared.telemetry import Telemetry
 
 TOKEN_KEYS = frozenset({"token"})
 APP_KEYS = frozenset({"app_id", "private_key"})
@@ -66,6 +69,26 @@ class App:
     private_key: str = field(repr=False)
     form: str | None = None
     """In which other form than the documented one it was stored."""
+
+
+class FormNotice:
+    """Tells the log, once an environment, that a secret is stored in another form than the documented one.
+
+    Args:
+        secret: what it is called there.
+        telemetry: where it is told.
+    """
+
+    def __init__(self, secret: str, telemetry: Telemetry) -> None:
+        self._secret = secret
+        self._telemetry = telemetry
+        self._is_told = False
+
+    def tell(self, form: str | None) -> None:
+        """Tells of this form; None is the documented one."""
+        if form is not None and not self._is_told:
+            self._is_told = True
+            self._telemetry.log.warning("secret taken in another form", secret=self._secret, form=form)
 
 
 def webhook_secret(value: str | bytes) -> WebhookSecret:

@@ -26,6 +26,7 @@ from pullrequest.github_access import (
     authentication,
     sign_in,
     sign_in_for,
+    template_of,
 )
 from shared.job import DELIVERY_ID_PATTERN, FULL_NAME_PATTERN
 
@@ -87,8 +88,7 @@ class Hook:
         """``path`` as GitHub's documentation writes it, for messages."""
         if self.owner_path is None:
             return self.path
-        owner = "/orgs/{org}" if self.owner_path.startswith(f"/{ORGANISATION}") else "/repos/{owner}/{repo}"
-        return f"{owner}/hooks/{{hook_id}}/deliveries"
+        return f"{template_of(self.owner_path)}/hooks/{{hook_id}}/deliveries"
 
 
 def parse_hooks(text: str) -> tuple[Hook, ...]:

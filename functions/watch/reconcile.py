@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import error_code
 from shared.dead_work import EXECUTION_EVENT, PoisonMessage, read
+from shared.ended import ENDED_WITHOUT_SUCCESS
 from shared.metrics import Metric
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from shared.ended import EndedExecutions
     from shared.job import Job
     from shared.telemetry import Telemetry
-
-ENDED_WITHOUT_SUCCESS = ("FAILED", "TIMED_OUT", "ABORTED")
 
 WITHIN = timedelta(hours=2)
 """What ended earlier was seen by one of 120 watches before, unless all of them failed."""

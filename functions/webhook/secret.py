@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from botocore.exceptions import ClientError
 
 from shared import stored_secret
-from shared.stored_secret import SecretInvalid
+from shared.stored_secret import FormNotice, SecretInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,7 @@ class WebhookSecret:
         telemetry: Telemetry,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._telemetry = telemetry
-        self._is_form_told = False
+        self._notice = FormNotice("webhook", telemetry)
         self._name = name
         # One provider a stage: Powertools' cache key is the name alone, so one provider would answer a question for
         # the previous version with the current one.
@@ -93,9 +92,7 @@ class WebhookSecret:
             secret = stored_secret.webhook_secret(value)
         except SecretInvalid as invalid:
             raise SecretUnavailable(f"the webhook secret cannot be read: {invalid}") from None
-        if secret.form and not self._is_form_told:
-            self._is_form_told = True
-            self._telemetry.log.warning("secret taken in another form", secret="webhook", form=secret.form)  # noqa: S106
+        self._notice.tell(secret.form)
         return list(secret.candidates)
 
     def _read(self, provider: SecretsProvider, stage: str, *, fresh: bool) -> str | bytes | None:
