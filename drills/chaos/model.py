@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-Function = Literal["webhook", "task", "processor", "crash", "closing", "replay", "sweeper"]
+Function = Literal["webhook", "task", "processor", "crash", "closing", "replay", "sweeper", "watch"]
 Queue = Literal["crash", "ended", "replay", "dead", "quarantine"]
 Kind = Literal["throttled", "5xx", "timeout", "reset", "denied", "answer lost", "held", "answered late"]
 
-FUNCTIONS: tuple[Function, ...] = ("webhook", "task", "processor", "crash", "closing", "replay", "sweeper")
+FUNCTIONS: tuple[Function, ...] = ("webhook", "task", "processor", "crash", "closing", "replay", "sweeper", "watch")
 
 SDK_TIMEOUT_SECONDS = 2.0
 """The functions' AWS clients wait so long for an answer (functions/shared/aws.py), S3's apart."""

@@ -425,6 +425,33 @@ SWEEPER = [
 _EVERY_TABLE_CALL = tuple(
     Call("dynamodb", operation) for operation in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
 )
+LOST_EVENTS = [
+    Fault(
+        "EventBridge loses the event of an execution that failed before its work began",
+        Expected(
+            executions=FAILS_AND_IS_REPLAYED.executions,
+            statuses=FAILS_AND_IS_REPLAYED.statuses,
+            metrics=metrics(watch_ExecutionReconciled=1, closing_StatusClosed=1, replay_ReplayStarted=1),
+        ),
+        github=(GITHUB_REFUSES,),
+        scene=scenes.event_lost,
+    ),
+    *[
+        Fault(
+            f"EventBridge loses the event of an execution that failed in its work: {action}",
+            Expected(
+                executions=("FAILED GitHubRefused", "SUCCEEDED success"),
+                statuses=("pending", "error", "pending", "success"),
+                metrics=metrics(watch_ExecutionReconciled=1, closing_StatusClosed=1, replay_ReplayStarted=1),
+            ),
+            action=action,
+            github=({"path": path, "status": 403, "times": 1},),
+            scene=scenes.event_lost,
+        )
+        for action, path in (("synchronize", r"/pulls/\d+/files"), ("build", "/tarball/"))
+    ],
+]
+
 OUTAGES = [
     Fault(
         "the idempotency table is down for a moment",
@@ -993,6 +1020,7 @@ ROWS: tuple[Fault, ...] = tuple(
     + CLOSING
     + REPLAY
     + SWEEPER
+    + LOST_EVENTS
     + OUTAGES
     + SECRETS
     + DEATHS

@@ -328,6 +328,20 @@ def _invoke(trial: Trial, function: Function, execution: str) -> None:
         raise DrillError(f"{function} raised: {answer['Payload'].read().decode()[:200]}")
 
 
+def event_lost(trial: Trial) -> None:
+    """EventBridge loses the event of the execution; then the watch runs, as it would run five minutes later."""
+    rig = trial.rig
+    with rig.losing_events():
+        trial.apply()
+        trial.deliver()
+        trial.until_ended()
+    with rig.environment("watch", RECONCILE_AFTER_SECONDS="1"):
+        time.sleep(1)
+        _run_scheduled(trial, "watch")
+        # The next minute has nothing left to hand over.
+        _run_scheduled(trial, "watch")
+
+
 def secret_rotated(trial: Trial) -> None:
     """A delivery; then the webhook's secret changes, and deliveries come with the old one and with the new one."""
     rig = trial.rig
@@ -554,6 +568,10 @@ def _app_credential(trial: Trial) -> str:
 
 
 def _sweep(trial: Trial) -> None:
+    _run_scheduled(trial, "sweeper")
+
+
+def _run_scheduled(trial: Trial, function: Function) -> None:
     event = {
         "version": "0",
         "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -566,7 +584,7 @@ def _sweep(trial: Trial) -> None:
         "detail": {},
     }
     trial.rig.functions.invoke(
-        FunctionName=trial.rig.names["sweeper"], Qualifier="live", Payload=json.dumps(event).encode()
+        FunctionName=trial.rig.names[function], Qualifier="live", Payload=json.dumps(event).encode()
     )["Payload"].read()
 
 

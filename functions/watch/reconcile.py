@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 WITHIN = timedelta(hours=2)
 """What ended earlier was seen by one of 120 watches before, unless all of them failed."""
 
+MAY_WAIT = timedelta(hours=1)
+"""While messages wait in the closing function's queue, what ended within this time may be one of them.
+
+What ended earlier is handed over all the same, before it is older than WITHIN: twice the same event has one effect, a
+lost one has none for ever."""
+
 MAX_LOOKED_AT = 20
 """A minute. Each takes six calls; a lost event is rare, and the next minute goes on."""
 
@@ -84,19 +90,20 @@ class Reconciliation:
         Raises:
             HandOverFailed, EndedRecordUnavailable: see there.
         """
-        candidates = [
-            one["executionArn"]
+        candidates = {
+            one["name"]: one
             for one in executions
             if one["status"] in ENDED_WITHOUT_SUCCESS and now - WITHIN < one["stopDate"] <= now - after
-        ]
-        names = {arn.rpartition(":")[2]: arn for arn in candidates}
-        unknown = self._ended.unknown(names) if names else set()
-        if not unknown or self._is_waiting():
-            return 0
+        }
+        unknown = self._ended.unknown(candidates) if candidates else set()
+        if unknown and self._is_waiting():
+            unknown = {name for name in unknown if candidates[name]["stopDate"] <= now - MAY_WAIT}
         # The oldest first: they have waited for longest.
-        oldest_first = [name for name in reversed(names) if name in unknown]
+        oldest_first = [name for name in reversed(candidates) if name in unknown]
         return sum(
-            self._hand_over(name, names[name]) for name in oldest_first[:MAX_LOOKED_AT] if self._ended.take(name)
+            self._hand_over(name, candidates[name]["executionArn"])
+            for name in oldest_first[:MAX_LOOKED_AT]
+            if self._ended.take(name)
         )
 
     def _is_waiting(self) -> bool:

@@ -16,7 +16,7 @@ from shared.job import Job
 from shared.metrics import Metric
 from shared.work_key import work_key
 from tests.support import CountingTelemetry
-from watch.reconcile import MAX_LOOKED_AT, WITHIN, HandOverFailed, Reconciliation
+from watch.reconcile import MAX_LOOKED_AT, MAY_WAIT, WITHIN, HandOverFailed, Reconciliation
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Account
@@ -129,6 +129,15 @@ def test_what_waits_in_the_queue_may_be_the_event(stage: Stage) -> None:
     assert stage.run(ended("waits")) == 0
     stage.taken()
     assert stage.run(ended("waits")) == 1
+
+
+def test_what_waits_for_too_long_is_handed_over_before_it_is_too_old(stage: Stage) -> None:
+    """A queue that is never empty for two hours must not lose what EventBridge lost meanwhile."""
+    stage.sqs.send_message(QueueUrl=stage.queues[0], MessageBody="an event")
+    minutes = MAY_WAIT.total_seconds() / 60
+    assert stage.run(ended("young", minutes_ago=minutes - 1), ended("old", minutes_ago=minutes)) == 1
+    _, (dead,) = stage.taken()
+    assert read(dead).execution == "old"
 
 
 @pytest.mark.parametrize("phase", ["reported", "closed"])
