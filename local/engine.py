@@ -244,6 +244,9 @@ def name_errors(lambda_service: Any) -> None:
         body = result.get("body")
         if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
             body["errorType"] = _error_type(body["errorMessage"], result.get("log", ""))
+        elif result.get("error") and isinstance(body, dict) and not result.get("log"):
+            # It could not be started. On AWS the function's log says why.
+            result["log"] = body["errorMessage"]
         return result
 
     lambda_service._execute_function_warm = named  # noqa: SLF001

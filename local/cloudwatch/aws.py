@@ -131,7 +131,7 @@ def _has_failed(said: Sequence[str]) -> bool:
     # What a function logs is JSON, tracebacks included: one that stands by itself is the runtime's.
     if "Traceback (most recent call last):" in said:
         return True
-    return bool(said) and (said[-1] == "Worker process died" or said[-1].startswith("Task timed out after "))
+    return bool(said) and said[-1].startswith(("Worker process died", "Worker init failed: ", "Task timed out after "))
 
 
 def function(name: str, done: Sequence[Invocation], handled: Sequence[Segment]) -> Iterator[Sample]:

@@ -76,6 +76,7 @@ def test_executions_by_what_they_came_to() -> None:
         (["Worker process died", '{"message": "no, it said so itself"}'], False),
         (['{"message": "on it"}', "Worker process died"], True),
         (["Task timed out after 60.00 seconds"], True),
+        (["Worker init failed: No module named 'webhook.nowhere'"], True),
         (["Traceback (most recent call last):", '  File "handler.py"', "ValueError: no"], True),
     ],
 )
