@@ -7,9 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local import stack
+from sweeper.hooks import parse_hooks
 from tests.infrastructure.conftest import transformed_with
+from tests.support import HOOK_LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -430,3 +434,28 @@ def test_nothing_is_swept_unless_asked_for(template: dict[str, Any], resources: 
     assert template["Parameters"]["SweepHooks"]["Default"] == ""
     swept = {name for name, one in resources.items() if one.get("Condition") == "Sweep"}
     assert {"SweeperFunction", "SweeperFunctionRole", "SweeperLogGroup", "SweeperFunctionSweep"} <= swept
+
+
+def are_hooks(names: str) -> bool:
+    """What the sweeper makes of them."""
+    try:
+        parse_hooks(names)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("names", "allowed"), (HOOK_LISTS | {"": True}).items())
+def test_the_parameter_takes_what_the_sweeper_takes(template: dict[str, Any], names: str, *, allowed: bool) -> None:
+    pattern = template["Parameters"]["SweepHooks"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, names) is not None) == allowed
+
+
+@given(
+    st.lists(st.sampled_from(["app", "orgs/", "a/", "a", "/", ":", ":1", "0", ",", ".", "..", "-", "_", " "])).map(
+        "".join
+    )
+)
+def test_the_parameter_takes_nothing_else(template: dict[str, Any], names: str) -> None:
+    pattern = template["Parameters"]["SweepHooks"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, names) is not None) == (not names or are_hooks(names))

@@ -619,11 +619,3 @@ def test_an_app_sweeps_an_organisations_hook(
 
     assert stage.sweep()["requested"] == 1
     assert any(one.path == "/orgs/octo-org/installation" for one in stage.github.requests())
-
-
-@pytest.mark.parametrize(
-    "text", ["orgs/:1", "orgs/-a:1", "orgs/a.b:1", "orgs/octo-org", "orgs/octo-org:0", "orgs/a/b:1"]
-)
-def test_an_organisations_hook_is_named_right_or_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="entry 1 is none of"):
-        hooks.parse_hooks(text)
