@@ -245,12 +245,12 @@ def _entry(body: Any) -> Entry | None:
         if delivered_at.tzinfo is None:
             delivered_at = delivered_at.replace(tzinfo=UTC)
         return Entry(
-            id=_integer(body["id"]),
+            id=_natural(body["id"]),
             guid=guid,
             delivered_at=int(delivered_at.timestamp()),
             redelivery=body.get("redelivery") is True,
             # Described as always there; a delivery that was throttled has nothing to tell of.
-            status_code=_integer(body.get("status_code") or 0),
+            status_code=0 if (status := body.get("status_code")) is None else _natural(status),
         )
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return None
@@ -262,8 +262,9 @@ def _list(body: Any) -> list[Any]:
     return body
 
 
-def _integer(value: Any) -> int:
-    if not isinstance(value, int):
+def _natural(value: Any) -> int:
+    # True and False are integers in Python.
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError
     return value
 
