@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from samcli.cli.types import CfnParameterOverridesType
+from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
 
 from local.progress import Progress
 from ops import deploy as module
