@@ -19,6 +19,49 @@ SHA = "a" * 40
 BASE_SHA = "b" * 40
 DELIVERY_ID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
+HOOK_LISTS = {
+    "app": True,
+    "octo-org/hello:1": True,
+    "octo-org/hello.py:471884113,app,orgs/octo-org:12": True,
+    "app,app": True,
+    "octo_emu/.github:1": True,
+    "orgs/a:1": True,
+    f"orgs/{'a' * 39}:1": True,
+    "": False,
+    " ": False,
+    ",": False,
+    "app,": False,
+    "app,,app": False,
+    "app, app": False,
+    " app": False,
+    "App": False,
+    "app:1": False,
+    ":1": False,
+    "octo-org": False,
+    "octo-org/hello": False,
+    "octo-org/hello:": False,
+    "octo-org/hello:0": False,
+    "octo-org/hello:01": False,
+    "octo-org/hello:-1": False,
+    "octo-org/hello:1\n": False,
+    "octo-org/hello:\u0661": False,
+    "octo-org/..:1": False,
+    "../hello:1": False,
+    "a/b/c:1": False,
+    "a:b/c:1": False,
+    "\u00fcn\u00ef/hello:1": False,
+    "orgs/octo-org": False,
+    "orgs/octo-org:0": False,
+    "orgs/:1": False,
+    "orgs/-a:1": False,
+    "orgs/a_b:1": False,
+    "orgs/a.b:1": False,
+    "orgs/a/b:1": False,
+    f"orgs/{'a' * 40}:1": False,
+}
+"""Values of SWEEP_HOOKS, and whether each is a list of hooks: for the sweeper and for the template's parameter. The
+parameter may be empty, too: then there is no sweeper."""
+
 
 class LambdaContext:
     """The context of an invocation.

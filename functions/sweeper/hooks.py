@@ -40,7 +40,9 @@ APP = "app"
 """The name of a GitHub App's hook, of which there is only one."""
 
 ORGANISATION = "orgs/"
-"""How the name of an organisation's hook begins. No account is called so: GitHub's own pages are below that path."""
+"""How the name of an organisation's hook begins. Its own pages are at github.com/orgs/, so GitHub keeps the name from
+accounts (it publishes no list of such names; github.com/Mottie/github-reserved-names, collected from outside, has it).
+Were there an account of that name, its repositories' hooks would be answered 404, and the alarm `sweep-failed` tell."""
 
 _ORGANISATION_NAME = r"orgs/[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})"
 
@@ -92,20 +94,18 @@ class Hook:
 
 
 def parse_hooks(text: str) -> tuple[Hook, ...]:
-    """The hooks of a comma-separated list, each once.
+    """The hooks of a list with commas and nothing else between, each once.
 
     Raises:
         ValueError: an entry is none of ``owner/repo:hook_id``, ``orgs/org:hook_id`` and ``app``; the message tells
             which by its number only.
     """
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = list(dict.fromkeys(text.split(",")))
     for number, name in enumerate(names, start=1):
         owner, _, hook_id = name.rpartition(":")
         pattern = _ORGANISATION_NAME if owner.startswith(ORGANISATION) else FULL_NAME_PATTERN
         if name != APP and not (re.fullmatch(pattern, owner) and re.fullmatch("[1-9][0-9]*", hook_id)):
             raise ValueError(f"entry {number} is none of owner/repo:hook_id, orgs/org:hook_id and {APP}")
-    if not names:
-        raise ValueError("there is no entry")
     return tuple(Hook(name) for name in names)
 
 
@@ -245,12 +245,12 @@ def _entry(body: Any) -> Entry | None:
         if delivered_at.tzinfo is None:
             delivered_at = delivered_at.replace(tzinfo=UTC)
         return Entry(
-            id=_integer(body["id"]),
+            id=_natural(body["id"]),
             guid=guid,
             delivered_at=int(delivered_at.timestamp()),
             redelivery=body.get("redelivery") is True,
             # Described as always there; a delivery that was throttled has nothing to tell of.
-            status_code=_integer(body.get("status_code") or 0),
+            status_code=0 if (status := body.get("status_code")) is None else _natural(status),
         )
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return None
@@ -262,8 +262,9 @@ def _list(body: Any) -> list[Any]:
     return body
 
 
-def _integer(value: Any) -> int:
-    if not isinstance(value, int):
+def _natural(value: Any) -> int:
+    # True and False are integers in Python.
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError
     return value
 

@@ -219,6 +219,9 @@ def asynchronous(
 def requests(api: str, stage: str, segments: Iterable[Segment]) -> Iterator[Sample]:
     """AWS/ApiGateway by ApiName and Stage.
 
+    Errors are counted by the status that the client saw. AWS counts a gateway response with a modified status code as
+    4XXError, whatever the code; the template modifies none, and its test holds that.
+
     Args:
         api: the REST API's name.
         stage: the stage's.

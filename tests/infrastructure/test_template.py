@@ -7,9 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local import stack
+from sweeper.hooks import parse_hooks
 from tests.infrastructure.conftest import transformed_with
+from tests.support import HOOK_LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,6 +248,39 @@ def test_the_entrance_is_regional_traced_and_throttled(resources: dict[str, Any]
     assert set(path[1]) == {"post"}
 
 
+def test_the_entrances_metrics_are_found_by_the_stacks_name(resources: dict[str, Any]) -> None:
+    """PutRestApi, which CloudFormation calls with the definition, names the API as the definition's title."""
+    properties = resources["WebhookApi"]["Properties"]
+    name = {"Ref": "AWS::StackName"}
+    assert properties["Name"] == properties["Body"]["info"]["title"] == name
+    used = [
+        dimension["Value"]
+        for one in resources.values()
+        if one["Type"] == "AWS::CloudWatch::Alarm"
+        for dimension in _dimensions(one["Properties"])
+        if dimension["Name"] == "ApiName"
+    ]
+    assert used
+    assert all(value == name for value in used)
+
+
+def _dimensions(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from alarm.get("Dimensions", ())
+    for query in alarm.get("Metrics", ()):
+        yield from query.get("MetricStat", {}).get("Metric", {}).get("Dimensions", ())
+
+
+def test_no_status_of_the_entrance_is_modified(resources: dict[str, Any]) -> None:
+    """API Gateway counts what is modified as 4XXError: alarms on 5XXError, and ``local.cloudwatch.aws.requests``, which
+    counts by the status that the client sees, would be wrong."""
+    responses = resources["WebhookApi"]["Properties"]["Body"]["x-amazon-apigateway-gateway-responses"]
+    assert {"DEFAULT_5XX", "REQUEST_TOO_LARGE", "THROTTLED"} <= responses.keys()
+    modified = {name for name, response in responses.items() if "statusCode" in response}
+    assert not modified
+    made_apart = [one for one in resources.values() if one["Type"] == "AWS::ApiGateway::GatewayResponse"]
+    assert not made_apart
+
+
 def test_the_state_machine_logs_no_execution_data(resources: dict[str, Any]) -> None:
     properties = resources["ProcessorStateMachine"]["Properties"]
     assert properties["LoggingConfiguration"]["Level"] == "ERROR"
@@ -397,3 +434,28 @@ def test_nothing_is_swept_unless_asked_for(template: dict[str, Any], resources: 
     assert template["Parameters"]["SweepHooks"]["Default"] == ""
     swept = {name for name, one in resources.items() if one.get("Condition") == "Sweep"}
     assert {"SweeperFunction", "SweeperFunctionRole", "SweeperLogGroup", "SweeperFunctionSweep"} <= swept
+
+
+def are_hooks(names: str) -> bool:
+    """What the sweeper makes of them."""
+    try:
+        parse_hooks(names)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("names", "allowed"), (HOOK_LISTS | {"": True}).items())
+def test_the_parameter_takes_what_the_sweeper_takes(template: dict[str, Any], names: str, *, allowed: bool) -> None:
+    pattern = template["Parameters"]["SweepHooks"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, names) is not None) == allowed
+
+
+@given(
+    st.lists(st.sampled_from(["app", "orgs/", "a/", "a", "/", ":", ":1", "0", ",", ".", "..", "-", "_", " "])).map(
+        "".join
+    )
+)
+def test_the_parameter_takes_nothing_else(template: dict[str, Any], names: str) -> None:
+    pattern = template["Parameters"]["SweepHooks"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, names) is not None) == (not names or are_hooks(names))

@@ -1,4 +1,10 @@
-"""The local GitHub against GitHub's own description of its API, PyGithub, and git."""
+"""The local GitHub against GitHub's own description of its API, PyGithub, and git.
+
+The part of the description that is here (tests/data/github-openapi.json) lacks the routes of organisations:
+``/orgs/{org}/hooks/{hook_id}/deliveries``, what is below, and ``/orgs/{org}/installation``. The whole description gives
+them the schemas of the repository's routes (``hook-delivery-item``, ``hook-delivery``, ``accepted``, ``installation``),
+so their answers are held to those. That there are such routes, and what they may be asked, is not held by a test.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +36,7 @@ from local.github import Fault, File, PullRequest
 from local.github.api import create_app
 from local.github.bodies import Bodies
 from local.github.deliveries import sign
-from local.github.hooks import HOOK_NAMES, KEPT_SECONDS
+from local.github.hooks import HOOK_NAMES, KEPT_SECONDS, ORGANISATION_HOOK_ID
 from local.github.repository import GitRepository
 from local.github.server import LocalGitHub
 from local.github.state import State
@@ -1060,6 +1066,22 @@ class TestDeliveries:
         assert again.status_code == 202
         assert_as_described(again, f"{template}/{{delivery_id}}/attempts")
         assert_as_described(self.as_app(hooked, "GET", f"{REPO}/installation"), "/repos/{owner}/{repo}/installation")
+
+    def test_an_organisations_answers_are_a_repositorys(self, hooked: LocalGitHub, receiver: Receiver) -> None:
+        path = f"/orgs/octo-org/hooks/{ORGANISATION_HOOK_ID}/deliveries"
+        hooked.deliver(BODY, hook="organisation")
+        receiver.close()
+        failed = hooked.deliver(BODY, hook="organisation")
+        listed = get(hooked, path)
+        assert [one["status"] for one in listed.json()] == ["failed to connect to host", "OK"]
+        assert_as_described(listed, DELIVERIES)
+        assert_as_described(get(hooked, f"{path}/{failed.id}"), f"{DELIVERIES}/{{delivery_id}}")
+        again = call(hooked, "POST", f"{path}/{failed.id}/attempts")
+        assert again.status_code == 202
+        assert_as_described(again, f"{DELIVERIES}/{{delivery_id}}/attempts")
+        assert get(hooked, f"/orgs/octo-org/hooks/{ORGANISATION_HOOK_ID + 1}/deliveries").status_code == 404
+        installation = self.as_app(hooked, "GET", "/orgs/octo-org/installation")
+        assert_as_described(installation, "/repos/{owner}/{repo}/installation")
 
     def test_what_goes_wrong_is_told_in_githubs_words(self, hooked: LocalGitHub, receiver: Receiver) -> None:
         receiver.status = 503

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
@@ -570,6 +571,12 @@ ODD: list[Any] = [
     {"id": 1, "guid": "a", "status_code": 500},
     {"id": None, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
     {"id": 1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": "500"},
+    {"id": 1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": True},
+    {"id": 1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": False},
+    {"id": 1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": -500},
+    {"id": True, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
+    {"id": -1, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
+    {"id": 1.5, "guid": "a", "delivered_at": "2026-11-01T12:00:00Z", "status_code": 500},
 ]
 
 
@@ -584,6 +591,30 @@ def test_one_odd_entry_loses_nothing_but_itself(stage: Stage, capsys: pytest.Cap
 
     stage.github.deliveries()
     assert [taken for taken, _ in stage.webhook.taken] == [guid]
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "deliveries left out" in line]
+    assert json.loads(told)["count"] == len(ODD)
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_page_that_ends_with_odd_entries_is_not_the_last_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], good: int
+) -> None:
+    guids = stage.fail_to_deliver(5)
+    stage.webhook.up()
+    monkeypatch.setattr(hooks, "PAGE", 2)
+    first = requests.get(
+        f"{stage.github.api_url}{parse_hooks(HOOK)[0].path}?per_page=2",
+        headers={"Authorization": f"Bearer {CREDENTIAL}"},
+        timeout=5,
+    )
+    answer: Any = [*first.json()[:good], *ODD]
+    headers = {"Link": first.headers["Link"]}
+    stage.github.fail(Fault(method="GET", path="/deliveries$", status=200, body=answer, headers=headers, times=1))
+
+    assert stage.sweep() == {"hooks": 1, "seen": good + 3, "requested": good + 3, "given_up": 0}
+
+    stage.github.deliveries()
+    assert sorted(taken for taken, _ in stage.webhook.taken) == sorted(guids[:3] + guids[5 - good :])
     (told,) = [line for line in capsys.readouterr().out.splitlines() if "deliveries left out" in line]
     assert json.loads(told)["count"] == len(ODD)
 
@@ -619,11 +650,3 @@ def test_an_app_sweeps_an_organisations_hook(
 
     assert stage.sweep()["requested"] == 1
     assert any(one.path == "/orgs/octo-org/installation" for one in stage.github.requests())
-
-
-@pytest.mark.parametrize(
-    "text", ["orgs/:1", "orgs/-a:1", "orgs/a.b:1", "orgs/octo-org", "orgs/octo-org:0", "orgs/a/b:1"]
-)
-def test_an_organisations_hook_is_named_right_or_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="entry 1 is none of"):
-        hooks.parse_hooks(text)
