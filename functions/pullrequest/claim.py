@@ -47,6 +47,10 @@ WRITE_SECONDS = 60
 """Longest time from announcing one write to GitHub until it is over: the announcement itself, three connections of
 10 s, an answer of 10 s, and the pauses between them."""
 
+FRESH_SECONDS = 1
+"""So long after it was decided a result's write may begin without another announcement: the minute is meant for the
+write alone."""
+
 Phase = Literal["working", "decided", "reported", "released", "closed"]
 
 _CONFLICT_ATTEMPTS = 3
@@ -282,6 +286,7 @@ class Claim:
         self._job = job
         self._id = record.claim
         self._may_be_writing = False
+        self._announced_until = 0
         self.phase: Phase = record.phase
         self.result = result
         """The result of this very work, where there is one: the record may also hold that of another base."""
@@ -300,11 +305,10 @@ class Claim:
 
         Until ``written`` or ``end`` says that it is over, nobody can take the claim for WRITE_SECONDS.
         """
-        until = self._claims.now() + WRITE_SECONDS * 1000
-        # A status that may be there has to be closed as well, so it counts as shown from here on.
-        self._update(
-            ["writing_until = :until", "pending_shown = :yes"], {":until": {"N": str(until)}, ":yes": {"BOOL": True}}
-        )
+        if self._announced_until < self._claims.now() + (WRITE_SECONDS - FRESH_SECONDS) * 1000:
+            self._update(*self._announcement(self._claims.now()))
+        # An announcement lasts for one write.
+        self._announced_until = 0
         self.pending_shown = True
         try:
             yield
@@ -318,14 +322,20 @@ class Claim:
         self._update(["writing_until = :over"], {":over": {"N": "0"}})
 
     def decide(self, result: Result, duration_ms: int) -> StoredResult:
-        """Stores the result, before it is shown: whoever takes over from here shows the same one."""
+        """Stores the result, before it is shown: whoever takes over from here shows the same one.
+
+        Announces the write that shows it, too.
+        """
         stored = StoredResult(**result.model_dump(), duration_ms=duration_ms)
         values = {
             ":result": {"S": stored.model_dump_json()},
             ":phase": {"S": "decided"},
             ":base": {"S": self._job.pull_request.base.sha},
         }
-        self._update(["#result = :result", "phase = :phase", "base_sha = :base"], values)
+        now = self._claims.now()
+        changes, announced = self._announcement(now)
+        self._update(["#result = :result", "phase = :phase", "base_sha = :base", *changes], values | announced)
+        self._announced_until = now + WRITE_SECONDS * 1000
         self.result, self.phase = stored, "decided"
         return stored
 
@@ -343,6 +353,12 @@ class Claim:
             values[":over"] = {"N": "0"}
         self._update(changes, values)
         self.phase, self.pending_shown = phase, pending_shown
+
+    @staticmethod
+    def _announcement(now: int) -> tuple[list[str], dict[str, Any]]:
+        # A status that may be there has to be closed as well, so it counts as shown from here on.
+        values = {":until": {"N": str(now + WRITE_SECONDS * 1000)}, ":yes": {"BOOL": True}}
+        return ["writing_until = :until", "pending_shown = :yes"], values
 
     def _update(self, changes: list[str], values: dict[str, Any]) -> None:
         self._claims.update(self._job, changes, "claim = :mine", {**values, ":mine": {"S": self._id}})

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pullrequest.claim import LEASE_SECONDS, WRITE_SECONDS, Claim, Claims, Holder
+from pullrequest.claim import FRESH_SECONDS, LEASE_SECONDS, WRITE_SECONDS, Claim, Claims, Holder
 from pullrequest.errors import GitHubRefused, GitHubUnavailable, WorkInProgress, WorkRecordUnavailable
 from pullrequest.result import Result
 from shared.job import Job
@@ -35,6 +35,11 @@ class Table:
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     fails: list[Exception | None] = field(default_factory=list)
     answers_lost: int = 0
+
+    def revision(self) -> int:
+        """Of the one item: so often it was written."""
+        (item,) = self.items.values()
+        return int(item["revision"]["N"])
 
     def get_item(self, **call: Any) -> dict[str, Any]:
         assert call["ConsistentRead"]
@@ -277,6 +282,31 @@ def test_a_write_without_an_answer_is_waited_for_also_after_its_attempt_has_let_
         stage.claims.take(JOB, A2)
     stage.clock.passes(1)
     stage.claims.take(JOB, A2)
+
+
+@pytest.mark.parametrize(("seconds", "updates"), [(0, 0), (FRESH_SECONDS, 0), (FRESH_SECONDS + 0.1, 1)])
+def test_what_is_decided_announces_the_write_that_shows_it(stage: Stage, seconds: float, updates: int) -> None:
+    claim = stage.claims.take(JOB, A1)
+    claim.decide(FINE, 12)
+    with pytest.raises(WorkInProgress):
+        stage.claims.take(JOB, A2)
+    stage.clock.passes(seconds)
+    before = stage.table.revision()
+    with claim.writing():
+        assert stage.table.revision() - before == updates
+    # A second write needs an announcement of its own.
+    before = stage.table.revision()
+    with claim.writing():
+        assert stage.table.revision() - before == 1
+
+
+def test_a_decision_that_was_refused_announces_nothing(stage: Stage) -> None:
+    zombie = stage.claims.take(JOB, A1)
+    stage.claims.take(JOB, A2)
+    with pytest.raises(WorkInProgress):
+        zombie.decide(FINE, 12)
+    with pytest.raises(WorkInProgress), zombie.writing():
+        pytest.fail("it writes")
 
 
 def test_a_write_that_was_refused_is_over(stage: Stage) -> None:
