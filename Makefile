@@ -109,6 +109,7 @@ deploy: setup build ## Look whether the account has room, then deploy: STACK=pul
 		$(if $(OVERRIDES),-- --parameter-overrides $(OVERRIDES))
 
 build: setup ## Build the functions for AWS (python3.14, arm64) into .aws-sam
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python functions/package.py python
 	@PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 sam build
 
 clean: ## Remove what was built and what runs wrote; not the environment

@@ -1,5 +1,6 @@
 """Makes what is shipped: the layers with the dependencies, and the functions' own code, with bytecode.
 
+    python functions/package.py python
     python functions/package.py layer --group functions --into DIR
     python functions/package.py function --rooms shared webhook --into DIR
 
@@ -21,6 +22,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -41,17 +43,26 @@ BY_POWERTOOLS = {
 """What Powertools calls with a client that it is given, by its class."""
 
 UNUSED = (
+    ".lock",
     "bin",
     "boto3/data",
     "boto3/examples",
     "pydantic/v1",
     "pydantic/mypy.py",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui",
-    # These need what is not installed (Powertools' extras).
-    "aws_lambda_powertools/utilities/auth_alpha",
-    "aws_lambda_powertools/utilities/data_masking",
-    "aws_lambda_powertools/utilities/kafka",
-    "aws_lambda_powertools/utilities/validation",
+    # Powertools' utilities that nothing of ours uses, nor another utility; most need what is not installed.
+    *(
+        f"aws_lambda_powertools/utilities/{name}"
+        for name in (
+            "auth_alpha",
+            "circuit_breaker",
+            "data_masking",
+            "feature_flags",
+            "kafka",
+            "streaming",
+            "validation",
+        )
+    ),
     "dateutil/zoneinfo/*.tar.gz",
     "*-stubs",
     "**/*.c",
@@ -164,7 +175,7 @@ def model_of(model: dict[str, Any], operations: set[str]) -> dict[str, Any]:
             shapes[name] = _told(model["shapes"][name])
             left += _references(shapes[name])
     return {
-        **{name: value for name, value in model.items() if name not in ("documentation", "examples")},
+        **_told({name: value for name, value in model.items() if name not in ("operations", "shapes", "examples")}),
         "operations": kept,
         "shapes": dict(sorted(shapes.items())),
     }
@@ -260,31 +271,33 @@ def compile_for(directory: Path, runs_in: str) -> None:
     """
     python = sys.executable if os.environ.get("PULLBACK_BUILD") == "local" else _target_python()
     if python is None:
-        print(
-            f"\n*** NO BYTECODE: there is no Python {TARGET_VERSION}, and uv cannot bring one. Each cold start will"
-            f" compile what it imports and take about 2.5 times as long. Put python{TARGET_VERSION} on the PATH. ***\n",
-            file=sys.stderr,
-        )
+        # `make build` has said so, loudly.
         return
-    _run(
-        [python, "-I", "-m", "compileall", "-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-        + ["-s", str(directory), "-p", runs_in, str(directory)]
-    )
+    options = ["-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash", "-s", str(directory), "-p", runs_in]
+    _run([python, "-I", "-m", "compileall", *options, str(directory)])
+
+
+def bring_python() -> None:
+    """Lets uv bring the target's Python, for its bytecode, where the machine has none."""
+    if _target_python() is None:
+        with suppress(PackageError):
+            _uv("python", "install", "--no-bin", TARGET_VERSION, **_PYTHONS)
+    if _target_python() is None:
+        sys.stderr.write(
+            f"*** NO BYTECODE: there is no Python {TARGET_VERSION}, and uv cannot bring one. Each cold start compiles\n"
+            f"*** what it imports, and takes about 2.5 times as long. Put python{TARGET_VERSION} on the PATH.\n"
+        )
+
+
+_PYTHONS = {"UV_PYTHON_INSTALL_DIR": str(PROJECT / ".venv" / "pythons")}
 
 
 def _target_python() -> str | None:
-    """The path of a Python of the target's version: the machine's, or one that uv brings into .venv."""
+    """The path of a Python of the target's version: the machine's, or one that uv has brought."""
     if found := shutil.which(f"python{TARGET_VERSION}"):
         return found
-    kept = {"UV_PYTHON_INSTALL_DIR": str(PROJECT / ".venv" / "pythons")}
-    find = ("python", "find", "--no-project", TARGET_VERSION)
     try:
-        return _uv(*find, **kept)
-    except PackageError:
-        pass
-    try:
-        _uv("python", "install", "--no-bin", TARGET_VERSION, **kept)
-        return _uv(*find, **kept)
+        return _uv("python", "find", "--no-project", TARGET_VERSION, **_PYTHONS)
     except PackageError:
         return None
 
@@ -324,13 +337,16 @@ def main() -> None:
     layer = commands.add_parser("layer", help="dependencies")
     layer.add_argument("--group", action="append", required=True, help="of pyproject.toml")
     layer.add_argument("--but", action="append", default=[], help="without what is in this group")
+    commands.add_parser("python", help="let uv bring the Python that makes the bytecode, where the machine has none")
     function = commands.add_parser("function", help="a function's own code")
     function.add_argument("--rooms", nargs="+", required=True, help="folders of functions/")
     for command in (layer, function):
         command.add_argument("--into", type=Path, required=True, help="an empty directory")
     options = parser.parse_args()
     try:
-        if options.command == "layer":
+        if options.command == "python":
+            bring_python()
+        elif options.command == "layer":
             make_layer(options.group, options.but, options.into)
         else:
             make_function(options.rooms, options.into)

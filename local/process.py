@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,14 +68,23 @@ class LocalProcess:
                 # Ctrl-C reaches the whole foreground group; these are stopped in order by their parent.
                 start_new_session=True,
             )
+        self._port_file = port_file
         self.pid = self._process.pid
-        self.port = self._wait_for_port(port_file)
 
-    def _wait_for_port(self, port_file: Path, timeout: float = 30.0) -> int:
+    @cached_property
+    def port(self) -> int:
+        """Where it answers: waits until it does, so that several can start at once.
+
+        Raises:
+            LocalProcessError: it did not start.
+        """
+        return self._wait_for_port()
+
+    def _wait_for_port(self, timeout: float = 30.0) -> int:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if port_file.exists():
-                return int(port_file.read_text())
+            if self._port_file.exists():
+                return int(self._port_file.read_text())
             if self._process.poll() is not None:
                 raise LocalProcessError(f"{self.name} ended at once; its log: {self.log}")
             time.sleep(0.02)

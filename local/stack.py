@@ -61,6 +61,8 @@ demands TLS, which the embedded AWS does not speak, and what its CloudFormation 
 the saved queries and the composite alarms. The tests hold the template and the deployed stack to this list."""
 
 SWEPT_HOOK = f"{FULL_NAME}:{HOOK_ID}"
+UPLOADS = "pullback-local-uploads"
+"""The bucket that SAM uploads to."""
 PARAMETERS = {"LogRetentionDays": "1", "SweepHooks": SWEPT_HOOK}
 
 
@@ -236,29 +238,13 @@ class LocalStack:
             DeploymentError: the build or the deployment failed.
         """
         self._clean()
-        with self._progress.step("start the embedded AWS and the local GitHub"):
-            self._scratch.mkdir(parents=True)
-            arguments = ["--traces", str(self.traces)]
-            if self._faults:
-                proxy = self._run(
-                    "local.fault_proxy",
-                    ["--upstream-port-file", str(self.directory / "engine.port")],
-                    self._environ(),
-                )
-                self.proxy_url = f"http://127.0.0.1:{proxy.port}"
-                arguments += ["--fault-proxy", self.proxy_url, "--tokens", str(self.tokens_file)]
-            if self._clock:
-                arguments += ["--clock", str(self.clock_file)]
-            engine = self._run("local.engine", arguments, self._environ())
-            github = self._run(
-                "local.github",
-                ["--directory", str(self.directory / "github")],
-                self._environ() | {"LOCAL_GITHUB_TOKEN": self.github_token},
-            )
-        endpoint, github_url = f"http://127.0.0.1:{engine.port}", f"http://127.0.0.1:{github.port}"
+        engine, github = self._start_processes()
         if not self._is_built:
+            # They start meanwhile.
             with self._progress.step("build the functions (sam build)"):
                 self._sam("build", "--build-dir", str(self._build), "--cache-dir", str(self.directory / "cache"))
+        with self._progress.step("start the embedded AWS and the local GitHub"):
+            endpoint, github_url = f"http://127.0.0.1:{engine.port}", f"http://127.0.0.1:{github.port}"
         with self._progress.step("deploy the template (sam deploy)"):
             self._deploy(endpoint, github_url)
         with self._progress.step("hand out the secrets"):
@@ -266,6 +252,28 @@ class LocalStack:
         # It holds the webhook's secret.
         self.info_file.touch(mode=0o600)
         self.info_file.write_text(json.dumps(asdict(self.info), indent=2) + "\n")
+
+    def _start_processes(self) -> tuple[LocalProcess, LocalProcess]:
+        """The embedded AWS and the local GitHub; they do not answer yet."""
+        self._scratch.mkdir(parents=True)
+        arguments = ["--traces", str(self.traces)]
+        if self._faults:
+            proxy = self._run(
+                "local.fault_proxy",
+                ["--upstream-port-file", str(self.directory / "engine.port")],
+                self._environ(),
+            )
+            self.proxy_url = f"http://127.0.0.1:{proxy.port}"
+            arguments += ["--fault-proxy", self.proxy_url, "--tokens", str(self.tokens_file)]
+        if self._clock:
+            arguments += ["--clock", str(self.clock_file)]
+        engine = self._run("local.engine", arguments, self._environ())
+        github = self._run(
+            "local.github",
+            ["--directory", str(self.directory / "github")],
+            self._environ() | {"LOCAL_GITHUB_TOKEN": self.github_token},
+        )
+        return engine, github
 
     def stop(self) -> None:
         """Stops what was started and leaves logs, traces and reports."""
@@ -298,6 +306,8 @@ class LocalStack:
         return process
 
     def _deploy(self, endpoint: str, github_url: str) -> None:
+        # SAM would make a stack of its own for the bucket, and look every 15 s whether it is there.
+        aws_client("s3", endpoint).create_bucket(Bucket=UPLOADS)
         parameters = PARAMETERS | {
             "GitHubApiUrl": github_url,
             "ArtifactLink": f"{endpoint}/{{bucket}}/{{key}}",
@@ -307,6 +317,8 @@ class LocalStack:
             "deploy",
             "--template-file",
             str(self._build / "template.yaml"),
+            "--s3-bucket",
+            UPLOADS,
             "--parameter-overrides",
             *(f"{name}={value}" for name, value in parameters.items()),
             endpoint=endpoint,
@@ -315,6 +327,8 @@ class LocalStack:
     def _sam(self, command: str, *arguments: str, endpoint: str | None = None) -> None:
         tools = Path(sys.executable).parent
         environ = self._environ(endpoint) | {"PULLBACK_BUILD": "local", "PYTHON": sys.executable}
+        # Seconds between two looks at a stack that changes.
+        environ["SAM_CLI_POLL_DELAY"] = "0.1"
         # uv and sam from the project's environment, whether or not it is activated.
         environ["PATH"] = f"{tools}{os.pathsep}{environ['PATH']}"
         log = self.directory / "sam.log"

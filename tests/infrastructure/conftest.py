@@ -28,6 +28,8 @@ def transformed_with(change: Callable[[dict[str, Any]], None] = lambda source: N
     for resource in source["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = "s3://bucket/definition"
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            resource["Properties"]["ContentUri"] = "s3://bucket/layer"
     source["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"
     template: dict[str, Any] = transform(source, {}, _NoManagedPolicies())
     return template

@@ -10,16 +10,11 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from package import called, services, sources
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-BY_POWERTOOLS = {
-    "SecretsProvider": {"GetSecretValue"},
-    "DynamoDBPersistenceLayer": {"PutItem", "UpdateItem", "DeleteItem"},
-}
-"""What is called with a client that is given away."""
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +27,7 @@ def section() -> str:
 
 @pytest.fixture(scope="module")
 def trees() -> list[ast.Module]:
-    return [ast.parse(file.read_bytes()) for file in (ROOT / "functions").rglob("*.py")]
-
-
-def services(trees: Iterable[ast.Module]) -> set[str]:
-    """The services that somebody makes a client of: ``client("sqs")``."""
-    return {
-        str(node.args[0].value)
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "client"
-        and isinstance(node.args[0], ast.Constant)
-    }
+    return sources()
 
 
 def operations(services: Iterable[str]) -> dict[str, str]:
@@ -53,24 +35,6 @@ def operations(services: Iterable[str]) -> dict[str, str]:
     session = botocore.session.get_session()
     names = [name for service in services for name in session.get_service_model(service).operation_names]
     return {xform_name(name): name for name in names}
-
-
-def called(trees: Iterable[ast.Module], known: dict[str, str]) -> set[str]:
-    """The operations that the functions call, whatever the arguments.
-
-    A method that is handed on counts, too, and so does the name of one: ``get_paginator("list_executions")``. Names of
-    one word, such as ``query``, are other things' as well, and count when they are called.
-    """
-    found: set[str] = set()
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        match node:
-            case ast.Call(func=ast.Attribute(attr=name)) if name in known:
-                found.add(known[name])
-            case ast.Attribute(attr=name) | ast.Constant(value=str(name)) if name in known and "_" in name:
-                found.add(known[name])
-            case ast.Call(func=ast.Name(id=name)) if name in BY_POWERTOOLS:
-                found |= BY_POWERTOOLS[name]
-    return found
 
 
 def rows(section: str) -> Iterator[tuple[str, str]]:
