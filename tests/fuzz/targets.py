@@ -38,6 +38,7 @@ TARGETS = {
         Target("closing", queues.closing, queues.closing_seeds),
         Target("archive", contents.archive, contents.archive_seeds, max_bytes=16_384),
         Target("syntax", contents.syntax, contents.syntax_seeds),
+        Target("secret", contents.secret, contents.secret_seeds),
         Target("diff", contents.diff, contents.diff_seeds),
     )
 }

@@ -43,6 +43,8 @@ REACHED = {
     "archive": {"refused", "3 files, 0 links, 0 left out"},
     "syntax": {f"{language} {verdict}" for language in ("json", "toml", "yaml", "python")
                for verdict in ("fine", "problem")},
+    "secret": {"credential token", "credential app", "credential refused", "webhook plain", "webhook in another form",
+               "webhook refused", "bytes refused", "bytes plain"},
     "diff": {"0 kinds of paths, 0 kinds of problems", "1 kinds of paths, 0 kinds of problems"},
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -49,6 +50,9 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     table = Table.read()
     modules = [one for one in table.modules if options.only in one]
+    # What the build collects, and the copies need, too.
+    collected = [str(SOURCE / "processor" / "triggers.py"), str(SOURCE / "webhook" / "triggers.json")]
+    subprocess.run([sys.executable, *collected], check=True)
     with tempfile.TemporaryDirectory() as directory:
         work = PoodleWork(_config(Path(directory) / "work"))
         create_temp_zips(work)
