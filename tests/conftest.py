@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Metrics
 
 from processor.triggers import collect
 from tests.support import BASE_SHA, DELIVERY_ID, SHA, LambdaContext
@@ -60,3 +61,9 @@ def job_data() -> dict[str, Any]:
         },
         "sender": {"login": "octocat"},
     }
+
+
+@pytest.fixture(autouse=True)
+def no_metrics_of_before() -> None:
+    """Powertools keeps what was counted for the whole process; a test that flushes nothing leaves it to the next."""
+    Metrics().clear_metrics()
