@@ -175,7 +175,8 @@ def model_of(model: dict[str, Any], operations: set[str]) -> dict[str, Any]:
             shapes[name] = _told(model["shapes"][name])
             left += _references(shapes[name])
     return {
-        **_told({name: value for name, value in model.items() if name not in ("operations", "shapes", "examples")}),
+        # botocore reads the documentation of these: clientContextParams.
+        **{name: value for name, value in model.items() if name not in ("documentation", "examples")},
         "operations": kept,
         "shapes": dict(sorted(shapes.items())),
     }

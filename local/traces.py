@@ -26,6 +26,7 @@ class Segment:
     start: float
     end: float
     operation: str | None = None
+    """AWS's name of a call; of a call to another service its method and path."""
     annotations: dict[str, Any] = field(default_factory=dict)
     failed: bool = False
     origin: str | None = None
@@ -97,7 +98,13 @@ def _flattened(document: Any, trace_id: str | None, parent_id: str | None, origi
     if trace_id is None or own_id is None or start is None:
         return
     in_progress = end is None or document.get("in_progress") is True
-    aws, status = _object(document, "aws"), _object(_object(document, "http"), "response").get("status")
+    aws, http = _object(document, "aws"), _object(document, "http")
+    status = _object(http, "response").get("status")
+    operation = _text(aws, "operation")
+    if document.get("namespace") == "remote":
+        # A call to somebody else: method and path.
+        request = _object(http, "request")
+        operation = " ".join(filter(None, (_text(request, "method"), _text(request, "url")))) or None
     origin = _text(document, "origin") or origin
     yield Segment(
         id=own_id,
@@ -106,7 +113,7 @@ def _flattened(document: Any, trace_id: str | None, parent_id: str | None, origi
         name=_text(document, "name") or "?",
         start=start,
         end=start if end is None or in_progress else max(start, end),
-        operation=_text(aws, "operation"),
+        operation=operation,
         annotations=_object(document, "annotations"),
         failed=bool(document.get("fault") or document.get("error")),
         origin=origin,

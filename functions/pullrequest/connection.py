@@ -35,6 +35,10 @@ on_redirect: ContextVar[Callable[[int], None] | None] = ContextVar("on_redirect"
 """Told of each redirect that is followed, with its status."""
 
 
+on_answer: ContextVar[Callable[[int], None] | None] = ContextVar("on_answer", default=None)
+"""Told of the status of each answer."""
+
+
 class Redirected(Exception):
     """A redirect that is not followed. The text says why, in our own words."""
 
@@ -66,6 +70,8 @@ def answered(connection: Any) -> RequestsResponse:
             allow_redirects=False,
         )
         status = response.status_code
+        if answered_with := on_answer.get():
+            answered_with(status)
         location = response.headers.get("location", "")
         target = urljoin(url, location)
         if not 300 <= status < 400 or (status == 302 and _is_link(url, target)):

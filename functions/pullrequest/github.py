@@ -225,7 +225,7 @@ class PullRequestClient:
         # that it retries: only answers are retried here.
         retry = RETRY.new(connect=0, read=0, other=0)
         session.mount(link, requests.adapters.HTTPAdapter(max_retries=retry))
-        with self._calls.call(ARCHIVE):
+        with self._calls.call(ARCHIVE) as answered:
             response = session.get(
                 link,
                 stream=True,
@@ -236,6 +236,7 @@ class PullRequestClient:
                 headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
                 allow_redirects=False,
             )
+            answered(response.status_code)
             if response.status_code != requests.codes.ok:
                 response.close()
                 raise error_of(ARCHIVE, response.status_code, response.headers, age_seconds=self._calls.age())

@@ -102,13 +102,21 @@ class Calls:
         """PyGithub's, which remembers what GitHub said of its rate limit."""
 
     @contextmanager
-    def call(self, name: str) -> Iterator[None]:
-        """One call. ``name``: method and path template, for messages. Raises as ``translated`` does."""
+    def call(self, name: str) -> Iterator[Callable[[int], None]]:
+        """One call. ``name``: method and path template, for messages and the trace. Raises as ``translated`` does.
+
+        Hands over whom to tell of the answer's status, for a request that is not PyGithub's.
+        """
         self._telemetry.count(Metric.GITHUB_CALL)
         told = connection.on_redirect.set(lambda status: self._redirected(name, status))
         try:
-            with self.part_of(name):
-                yield
+            with self._telemetry.calling("GitHub", name) as answered:
+                heard = connection.on_answer.set(answered)
+                try:
+                    with self.part_of(name):
+                        yield answered
+                finally:
+                    connection.on_answer.reset(heard)
         finally:
             connection.on_redirect.reset(told)
             left, limit = self.requester.rate_limiting if self.requester else (-1, -1)

@@ -138,6 +138,22 @@ class Telemetry:
             self.annotate("follows_trace", root)
             self.log.append_keys(follows_trace=root)
 
+    @contextmanager
+    def calling(self, service: str, call: str) -> Iterator[Callable[[int], None]]:
+        """A call to a service that is not AWS's, as a subsegment. Told of the status of its answer, of the last one.
+
+        Args:
+            service: its name.
+            call: method and path template: X-Ray gets no query and no credential.
+        """
+        method, _, path = call.partition(" ")
+        with self._tracer.provider.in_subsegment(service, namespace="remote") as subsegment:
+            # None where nothing is traced.
+            if subsegment is not None:
+                subsegment.put_http_meta("method", method)  # type: ignore[attr-defined] # Powertools' type knows less
+                subsegment.put_http_meta("url", path)  # type: ignore[attr-defined]
+            yield lambda status: subsegment.put_http_meta("status", status) if subsegment is not None else None  # type: ignore[attr-defined]
+
     def annotate(self, key: str, value: str | int) -> None:
         """Adds an indexed annotation to the trace."""
         self._tracer.put_annotation(key, value)  # type: ignore[arg-type] # an int is no numbers.Number to mypy
