@@ -54,6 +54,23 @@ def test_a_delivery_that_went_through(deployed: Deployed, synchronize: Flow, tmp
     assert all(one.id in page for one in done.segments)
 
 
+def test_each_call_to_github_is_in_the_trace(deployed: Deployed) -> None:
+    """With method, path template and status; nothing that tells of a query, a credential or a repository."""
+    before = len(deployed.github.requests())
+    done = deployed.run("synchronize", deployed.github.open_pull_request({"calls.txt": f"{uuid.uuid4()}\n"}))
+    calls = [one for one in done.segments if one.name == "GitHub"]
+    assert {one.operation for one in calls} >= {
+        "GET /repos/{owner}/{repo}/pulls/{number}",
+        "GET /repos/{owner}/{repo}/pulls/{number}/files",
+        "POST /repos/{owner}/{repo}/statuses/{sha}",
+    }
+    assert {one.status for one in calls if (one.operation or "").startswith("POST")} == {201}
+    assert {one.status for one in calls if (one.operation or "").startswith("GET")} == {200}
+    assert len(calls) <= len(deployed.github.requests()) - before
+    processor = next(one for one in done.segments if one.service == "processor")
+    assert all(processor.start <= one.start <= one.end <= processor.end for one in calls)
+
+
 def test_a_retry_is_shown_as_one(deployed: Deployed, retried: Flow, tmp_path: Path) -> None:
     assert len(retried.trace_ids) == 1
     printed = shown(deployed, retried.delivery_id, tmp_path / "page.html")

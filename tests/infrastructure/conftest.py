@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
+from local.stack import aws_environment
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class _NoManagedPolicies:
@@ -50,3 +55,19 @@ def resources(template: dict[str, Any]) -> dict[str, Any]:
 def definition() -> dict[str, Any]:
     machine: dict[str, Any] = json.loads((ROOT / "statemachine" / "processor.asl.json").read_text())
     return machine
+
+
+@pytest.fixture(scope="session")
+def local_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages for the Python of the machine, as the embedded AWS runs them."""
+    directory = tmp_path_factory.mktemp("local-package")
+    build(directory, {"PULLBACK_BUILD": "local", "PYTHON": sys.executable})
+    return directory / "build"
+
+
+def build(directory: Path, options: dict[str, str]) -> None:
+    bin_directory = os.path.dirname(sys.executable)  # noqa: PTH120 - a virtual environment's link must stay
+    environ = aws_environment() | {"PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}"} | options
+    command = ["sam", "build", "--build-dir", str(directory / "build"), "--cache-dir", str(directory / "cache")]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

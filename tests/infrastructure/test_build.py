@@ -6,7 +6,6 @@ import ast
 import importlib.util
 import json
 import marshal
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from local.stack import aws_environment
 from package import TARGET_PLATFORM, TARGET_VERSION
 from processor.triggers import collect
 from tests.conftest import ROOT
+from tests.infrastructure.conftest import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,14 +92,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "build"
 
 
-def build(directory: Path, options: dict[str, str]) -> None:
-    bin_directory = os.path.dirname(sys.executable)  # noqa: PTH120 - a virtual environment's link must stay
-    environ = aws_environment() | {"PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}"} | options
-    command = ["sam", "build", "--build-dir", str(directory / "build"), "--cache-dir", str(directory / "cache")]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_package_holds_its_room_and_no_other(package: Path, room: str) -> None:
     directory = package / ROOMS[room]
@@ -171,14 +163,6 @@ def test_a_layer_holds_only_what_is_used(package: Path) -> None:
 def size_of(directory: Path) -> int:
     """Bytes, without bytecode."""
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file() and file.suffix != ".pyc")
-
-
-@pytest.fixture(scope="session")
-def local_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages for the Python of the machine, as the embedded AWS runs them."""
-    directory = tmp_path_factory.mktemp("local-package")
-    build(directory, {"PULLBACK_BUILD": "local", "PYTHON": sys.executable})
-    return directory / "build"
 
 
 ON_LAMBDA = {
