@@ -10,10 +10,10 @@ SECONDS ?= 60
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants record docs \
-	test test-unit test-integration test-infrastructure test-e2e lint format build deploy clean
+	test test-unit test-integration test-infrastructure test-e2e test-3.14 lint format build deploy clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'
 
 setup: .venv/.installed ## Make the environment from the lock file (the other targets do it)
 
@@ -91,6 +91,9 @@ test-infrastructure: setup ## Infrastructure tests: template, state machine, bui
 
 test-e2e: setup ## End-to-end tests: the deployed stack on the embedded AWS, IAM enforced
 	@$(BIN)/pytest -n 2 tests/e2e
+
+test-3.14: ## All tests on the Python that the functions run on, in an environment that is thrown away
+	@.ci/on-3.14
 
 lint: setup ## Check format, style, types, who imports whom, template
 	@$(BIN)/ruff format --check .

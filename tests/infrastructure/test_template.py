@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from local import stack
 from sweeper.hooks import parse_hooks
+from tests.conftest import ROOT
 from tests.infrastructure.conftest import transformed_with
 from tests.support import HOOK_LISTS
 
@@ -178,6 +179,12 @@ def test_a_role_holds_exactly_what_is_listed(resources: dict[str, Any], role: st
 def test_there_are_no_other_roles(resources: dict[str, Any]) -> None:
     made = {name for name, one in resources.items() if one["Type"].startswith("AWS::IAM::")}
     assert made == set(ROLES)
+
+
+def test_the_tests_run_on_the_python_of_the_runtime(resources: dict[str, Any]) -> None:
+    runtime = resources["ProcessorFunction"]["Properties"]["Runtime"]
+    assert f"\npython={runtime}\n" in (ROOT / ".ci/on-3.14").read_text()
+    assert f'"{runtime.removeprefix("python")}"' in (ROOT / ".github/workflows/ci.yml").read_text()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
