@@ -10,7 +10,7 @@ SECONDS ?= 60
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants record docs \
-	test test-unit test-integration test-infrastructure test-e2e test-3.14 lint format build deploy clean
+	test test-undeployed test-unit test-integration test-infrastructure test-e2e test-3.14 lint format build deploy clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-28s %s\n", $$1, $$2}'
@@ -76,9 +76,11 @@ record: setup ## Write what load and fuzz found into docs/reliability.md (chaos 
 docs: setup ## Write docs/metrics.md from the catalogue of metrics
 	@$(BIN)/python -m pullback docs
 
-test: setup ## Run all tests: unit, integration, infrastructure, end to end
-	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz
+test: test-undeployed ## Run all tests: unit, integration, infrastructure, end to end
 	@$(BIN)/pytest -n 2 tests/e2e
+
+test-undeployed: setup ## All tests but those of the deployed stack
+	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/integration tests/infrastructure tests/fuzz
 
 test-unit: setup ## Unit tests: nothing outside the process
 	@$(BIN)/pytest tests/unit
@@ -98,7 +100,7 @@ test-3.14: ## All tests on the Python that the functions run on, in an environme
 lint: setup ## Check format, style, types, who imports whom, template
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy functions local drills ops pullback tests
+	@$(BIN)/mypy functions local drills ops pullback benchmarks tests
 	@PYTHONPATH=functions $(BIN)/lint-imports --no-cache
 	@$(BIN)/cfn-lint template.yaml
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint

@@ -24,6 +24,7 @@ HOLD_SECONDS = 20.0
 """A held call is held so long, unless its caller is killed before; far longer than its caller waits."""
 
 _THROTTLED = {
+    "cloudformation": ("Throttling", 400),
     "dynamodb": ("ProvisionedThroughputExceededException", 400),
     "lambda": ("TooManyRequestsException", 429),
     "s3": ("SlowDown", 503),
@@ -32,6 +33,7 @@ _THROTTLED = {
     "stepfunctions": ("ThrottlingException", 400),
 }
 _BROKEN = {
+    "cloudformation": ("InternalFailure", 500),
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),
     "s3": ("InternalError", 500),

@@ -425,14 +425,35 @@ SWEEPER = [
 _EVERY_TABLE_CALL = tuple(
     Call("dynamodb", operation) for operation in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
 )
+_FOUND = replace(
+    FAILS_AND_IS_REPLAYED,
+    metrics=metrics(watch_ExecutionReconciled=1, closing_StatusClosed=1, replay_ReplayStarted=1),
+)
 LOST_EVENTS = [
     Fault(
         "EventBridge loses the event of an execution that failed before its work began",
-        Expected(
-            executions=FAILS_AND_IS_REPLAYED.executions,
-            statuses=FAILS_AND_IS_REPLAYED.statuses,
-            metrics=metrics(watch_ExecutionReconciled=1, closing_StatusClosed=1, replay_ReplayStarted=1),
-        ),
+        _FOUND,
+        github=(GITHUB_REFUSES,),
+        scene=scenes.event_lost,
+    ),
+    *[
+        row
+        for call in (
+            Call("stepfunctions", "ListExecutions"),
+            Call("cloudformation", "DescribeStacks"),
+            Call("dynamodb", "BatchGetItem"),
+            Call("dynamodb", "UpdateItem", "starts_with(not_null(Key.id.S, ''), 'ended')"),
+            DESCRIBE,
+            FIND_WORK,
+            Call("sqs", "SendMessage", "contains(QueueUrl, 'DeadWorkQueue')"),
+        )
+        for row in each("watch", call, _FOUND, github=(GITHUB_REFUSES,), scene=scenes.event_lost)
+    ],
+    # The dead work is there twice then, and replayed once.
+    *each(
+        "watch to the closing function",
+        Call("sqs", "SendMessage", "contains(QueueUrl, 'EndedExecutionsQueue')"),
+        _FOUND,
         github=(GITHUB_REFUSES,),
         scene=scenes.event_lost,
     ),

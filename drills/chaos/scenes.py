@@ -332,13 +332,26 @@ def event_lost(trial: Trial) -> None:
     """EventBridge loses the event of the execution; then the watch runs, as it would run five minutes later."""
     rig = trial.rig
     with rig.losing_events():
-        trial.apply()
-        trial.deliver()
+        for one in trial.fault.github:
+            rig.github.fail(**one)
+        delivery = trial.deliver()
         trial.until_ended()
     with rig.environment("watch", RECONCILE_AFTER_SECONDS="1"):
         time.sleep(1)
+        rig.set_rules(trial.fault.aws)
         _run_scheduled(trial, "watch")
-        # The next minute has nothing left to hand over.
+        trial.until(trial.are_rules_used_up, "the fault")
+        # What the first run took and could not do is anybody's two minutes later.
+        taken = {"id": {"S": f"ended#{delivery.id}"}}
+        if "busy_until" in rig.dynamodb.get_item(TableName=rig.info.idempotency_table, Key=taken).get("Item", {}):
+            rig.dynamodb.update_item(
+                TableName=rig.info.idempotency_table,
+                Key=taken,
+                UpdateExpression="SET busy_until = :ago",
+                ExpressionAttributeValues={":ago": _LONG_AGO},
+            )
+        # The next minute does what is left, and the one after it nothing.
+        _run_scheduled(trial, "watch")
         _run_scheduled(trial, "watch")
 
 

@@ -65,7 +65,8 @@ reconciliation = Reconciliation(
     stepfunctions,
     client("sqs"),
     _ended_queue_url,
-    (_ended_queue_url, _dead_work_queue_url),
+    # The closing function's last: as soon as it has the event, nobody looks for it any more.
+    (_dead_work_queue_url, _ended_queue_url),
     telemetry,
 )
 

@@ -56,7 +56,8 @@ class Reconciliation:
         stepfunctions: tells their input.
         sqs: takes the events.
         waiting_url: the queue of the closing function. While messages wait in it, an event may be one of them.
-        queue_urls: where EventBridge's rule puts an event (template.yaml, EndedExecutionsRule).
+        queue_urls: where EventBridge's rule puts an event (template.yaml, EndedExecutionsRule). It goes to them in
+            this order. Where a later one does not answer, the earlier ones get it again.
         telemetry: for metric and log.
     """
 
