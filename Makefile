@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants record docs \
+.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants bench bench-check record docs \
 	test test-undeployed test-unit test-integration test-infrastructure test-e2e test-3.14 lint format build deploy clean
 
 help: ## Show this list
@@ -69,6 +69,12 @@ fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook 
 
 mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 10 minutes)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
+
+bench: setup ## Measure what cold starts cost, to other handlers, into docs/performance.md (about 4 minutes)
+	@$(BIN)/python -m benchmarks
+
+bench-check: setup ## The same, held to generous bounds
+	@$(BIN)/python -m benchmarks --check
 
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)
 	@$(BIN)/python -m pullback record

@@ -1,8 +1,9 @@
 """The state machine's definition, as programs read it that know nothing of ours: the reference implementation of
 JSONata, and a linter of the States Language.
 
-The linter is statelint, the port of AWS Labs' linter of that name that knows JSONata; the original, a Ruby gem, does
-not. asl-validator, from npm, accepts the definition, too. cfn-lint, in `make lint`, has AWS' own schema."""
+The linter is statelint of PyPI, which knows JSONata. asl-validator, from npm, accepted the definition as well. And
+cfn-lint, in `make lint`, has AWS's own schema.
+"""
 
 from __future__ import annotations
 
