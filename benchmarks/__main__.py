@@ -4,7 +4,7 @@
 
 *Bare* is boto3 with the same clients and no framework, *usual* is written as the documentation of Powertools shows its
 parts. Both have the whole of their dependencies, with bytecode. Ratios are of one run on one machine, and nothing else
-is worth quoting. Instructions are counted under valgrind, with hashing that does not vary, up to the end of the imports:
+is worth quoting. Instructions are counted under valgrind, with hashing that does not vary, to the end of the imports:
 the end of the interpreter, which no Lambda function sees, is left out. Without valgrind it is CPU time.
 """
 
