@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from poodle.data_types import Mutant
 
 WORKERS = 2
-RUN_SECONDS = 1800
-"""After so long what was not tried yet is left."""
+RUN_SECONDS = 3600
+"""After so long what was not tried yet is left; four times what a run takes that has the machine for itself."""
 HANGS_AFTER = 4
 """So many times what a module's tests take without a change; a mutant that takes longer hangs."""
 HANGS_AFTER_SECONDS = 10.0
