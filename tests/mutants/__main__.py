@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 RUN_SECONDS = 3600
-"""After so long what was not tried yet is left; four times what a run takes that has the machine for itself."""
+"""After so long what was not tried yet is left; a run on a busy machine took a third of it."""
 HANGS_AFTER = 4
 """So many times what a module's tests take without a change; a mutant that takes longer hangs."""
 HANGS_AFTER_SECONDS = 10.0
