@@ -67,7 +67,7 @@ fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook 
 	@$(BIN)/uv sync --quiet --locked --extra local --group fuzz
 	@$(BIN)/python -m tests.fuzz "$(or $(TARGET),all)" --seconds "$(SECONDS)" $(if $(TARGET),,--json .local/fuzz/record.json)
 
-mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 10 minutes)
+mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 20 minutes)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 bench: setup ## Measure what cold starts cost, to other handlers, into docs/performance.md (about 4 minutes)

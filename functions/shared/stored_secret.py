@@ -31,7 +31,8 @@ _KNOWN_TOKEN = re.compile(r"(gh[pousr]_|github_pat_)[A-Za-z0-9_]+")
 _APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
 _PEM_LINE = 64
-_KEY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+# Names have few digits; a key of many may be a secret in the wrong field: tokens of old and generated secrets are hex.
+_KEY_NAME = re.compile(r"(?!(?:\D*\d){4})[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 
 
 class SecretInvalid(Exception):
@@ -197,7 +198,7 @@ def _private_key(value: Any) -> tuple[str, str | None]:
 def _decoded(text: str) -> str | None:
     """The PEM in base64; None when it is not that."""
     try:
-        decoded = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
+        decoded = base64.b64decode("".join(text.strip(_AROUND).split()), validate=True).decode("utf-8-sig")
     except (binascii.Error, ValueError):
         return None
     return decoded if "-----BEGIN" in decoded else None

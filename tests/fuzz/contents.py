@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import io
-import json
 import tarfile
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from processor.actions.build.archive import ArchiveRefused, File, Limits, Symlink, Tree, pack, read_archive
@@ -17,7 +14,6 @@ from processor.actions.build.syntax import NotChecked, SyntaxProblem, check, lan
 from processor.actions.synchronize.diff import examine
 from pullrequest.changed_file import ChangedFile
 from pullrequest.errors import WorkError
-from shared.stored_secret import SecretInvalid, Token, WebhookSecret, github_credential, webhook_secret
 from tests.fuzz.source import Source
 from tests.fuzz.watch import watched
 from tests.unit.processor.fakes import a_tar, an_archive, member
@@ -365,99 +361,6 @@ def syntax(data: bytes) -> str:
     # Parsers count lines in more ways than one: by \r, \f and the like.
     assert problem.line is None or 1 <= problem.line <= len(content) + 2
     return f"{problem.kind} problem"
-
-
-# --- stored secrets
-
-SHORT = 8
-"""Of a secret so many characters in a row are taken for a leak."""
-
-
-def secret_seeds() -> list[bytes]:
-    pem = "-----BEGIN RSA PRIVATE KEY-----\nTUlJRXBBSUJBQUtDQVFFQQ==\n-----END RSA PRIVATE KEY-----\n"
-    encoded = base64.b64encode(pem.encode()).decode()
-    stored = [
-        "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-        "\ufeff a secret of several words \r\n",
-        "'It is between quotes'",
-        json.dumps({"token": "ghp_16C7e42F292c6912E7710c838347Ae178B4a "}),
-        json.dumps({"ghp_16C7e42F292c6912E7710c838347Ae178B4a": ""}),
-        json.dumps({"app_id": 12345, "private_key": pem}),
-        json.dumps({"app_id": "Iv1.abc", "private_key": pem.replace("\n", "\\n")}),
-        json.dumps({"app_id": "12345", "private_key": encoded}),
-        json.dumps({"username": "admin", "password": "a-password"}),
-        pem,
-        encoded,
-        "{" * 2000,
-    ]
-    return [
-        *(bytes([kind]) + text.encode() for text in stored for kind in (0, 1)),
-        b"\x02" + "a secret".encode("utf-16"),
-        b"\x02\xff\xfe\xd8",
-    ]
-
-
-def secret(data: bytes) -> str:
-    """A stored secret, as text or as bytes: a value, or an error that quotes nothing of it."""
-    source = Source(data)
-    kind = source.pick(("credential", "webhook", "bytes"))
-    raw = source.rest()
-    value: str | bytes = raw if kind == "bytes" else raw.decode("utf-8", "surrogateescape")
-    with watched() as output:
-        try:
-            found = github_credential(value) if kind == "credential" else webhook_secret(value)
-        except SecretInvalid as invalid:
-            told = str(invalid)
-            for key in _keys_in(value):
-                told = told.replace(key, "")
-            assert not any(piece in told for text in _texts_in(value) for piece in _pieces(text)), (
-                "it quotes the secret"
-            )
-            return f"{kind} refused"
-    assert not output.getvalue()
-    if isinstance(found, WebhookSecret):
-        assert found.candidates
-        assert all(found.candidates)
-        # Nothing around it is left in what is tried first.
-        assert found.candidates[0].strip(b"\r\n\0") == found.candidates[0]
-        return f"{kind} {'plain' if found.form is None else 'in another form'}"
-    read = found.token if isinstance(found, Token) else found.private_key
-    assert read not in repr(found)
-    # What was read is read again as the same, in the documented form.
-    again = {"token": read} if isinstance(found, Token) else {"app_id": found.id, "private_key": read}
-    repeated = github_credential(json.dumps(again))
-    assert repeated == replace(found, form=None)
-    return f"{kind} {type(found).__name__.lower()}"
-
-
-def _texts_in(value: str | bytes) -> list[str]:
-    """What of it may be secret: of a JSON object the values, of anything else all."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    try:
-        parsed = json.loads(text.strip("\ufeff \t\r\n\0"))
-    except (ValueError, RecursionError):
-        return [text]
-    return [one for one in parsed.values() if isinstance(one, str)] if isinstance(parsed, dict) else [text]
-
-
-def _keys_in(value: str | bytes) -> list[str]:
-    """The keys of a JSON object, which an error may name."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    try:
-        parsed = json.loads(text.strip("\ufeff \t\r\n\0"))
-    except (ValueError, RecursionError):
-        return []
-    return sorted(parsed, key=len, reverse=True) if isinstance(parsed, dict) else []
-
-
-def _pieces(text: str) -> list[str]:
-    """Eight characters in a row, where they are no words of the messages' own."""
-    words = (
-        "it holds neither a token (printable characters without blanks) nor a JSON object; needed are token, or app_id"
-        " and private_key, as JSON"
-    )
-    pieces = {text[start : start + SHORT] for start in range(len(text) - SHORT + 1)}
-    return [piece for piece in pieces if not piece.isspace() and piece not in words]
 
 
 # --- patches

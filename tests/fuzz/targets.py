@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.fuzz import contents, entrances, queues
+from tests.fuzz import contents, entrances, queues, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,8 @@ TARGETS = {
         Target("closing", queues.closing, queues.closing_seeds),
         Target("archive", contents.archive, contents.archive_seeds, max_bytes=16_384),
         Target("syntax", contents.syntax, contents.syntax_seeds),
-        Target("secret", contents.secret, contents.secret_seeds),
         Target("diff", contents.diff, contents.diff_seeds),
+        Target("secret", stored.secret, stored.secret_seeds),
     )
 }
 

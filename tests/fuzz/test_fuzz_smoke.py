@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from processor.actions.build.archive import ArchiveRefused, Limits, Tree, pack, read_archive
-from tests.fuzz import contents, engines, entrances, queues
+from shared.stored_secret import SecretInvalid
+from tests.fuzz import contents, engines, entrances, queues, stored
 from tests.fuzz.targets import TARGETS, Target
 from tests.fuzz.watch import watched
 from tests.support import DELIVERY_ID, LambdaContext
@@ -43,8 +44,9 @@ REACHED = {
     "archive": {"refused", "3 files, 0 links, 0 left out"},
     "syntax": {f"{language} {verdict}" for language in ("json", "toml", "yaml", "python")
                for verdict in ("fine", "problem")},
-    "secret": {"credential token", "credential app", "credential refused", "webhook plain", "webhook in another form",
-               "webhook refused", "bytes refused", "bytes plain"},
+    "secret": {"anything: refused refused", "damaged: refused read", "WebhookSecret plain",
+               "WebhookSecret as the one value of a JSON object", "Token in quotes", "App plain",
+               "App with escaped line breaks in its key", "App with its key on one line"},
     "diff": {"0 kinds of paths, 0 kinds of problems", "1 kinds of paths, 0 kinds of problems"},
 }  # fmt: skip
 
@@ -108,6 +110,20 @@ class TestTheHarness:
         tree = read(gzip.compress(a_tar(member("t/a/l", type=tarfile.SYMTYPE, linkname="../../../etc"))))
         with pytest.raises(AssertionError, match="leads out of the tree"):
             contents.check_tree(tree)
+
+    def test_a_secret_in_a_refusal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(value: str | bytes) -> None:
+            raise SecretInvalid(f"cannot read {value!r}")
+
+        monkeypatch.setattr(stored, "webhook_secret", refuse)
+        for kind in (b"\0a secret of somebody's", b"\4"):
+            with pytest.raises(AssertionError, match=r"quotes what is stored|a piece of the secret"):
+                stored.secret(kind)
+
+    def test_a_secret_that_reads_differently_in_quotes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shared.stored_secret._unquoted", lambda text: None)
+        with pytest.raises(AssertionError, match="and plainly"):
+            stored.secret(bytes([3, 0, 0, 1]))
 
     def test_a_file_that_is_written(self, tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="effects outside the process"), watched():

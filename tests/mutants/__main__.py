@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from wcmatch.pathlib import GLOBSTAR
 
 from tests.mutants import runner
 from tests.mutants.operands import OperandMutator
-from tests.mutants.table import SOURCE, Change, Table, change_of
+from tests.mutants.table import ROOT, SOURCE, Change, Table, change_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from poodle.data_types import Mutant
 
 WORKERS = 2
-RUN_SECONDS = 1800
-"""After so long what was not tried yet is left."""
+RUN_SECONDS = 3600
+"""After so long what was not tried yet is left; a run on a busy machine took a third of it."""
 HANGS_AFTER = 4
 """So many times what a module's tests take without a change; a mutant that takes longer hangs."""
 HANGS_AFTER_SECONDS = 10.0
@@ -50,11 +51,9 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     table = Table.read()
     modules = [one for one in table.modules if options.only in one]
-    # What the build collects, and the copies need, too.
-    collected = [str(SOURCE / "processor" / "triggers.py"), str(SOURCE / "webhook" / "triggers.json")]
-    subprocess.run([sys.executable, *collected], check=True)
     with tempfile.TemporaryDirectory() as directory:
         work = PoodleWork(_config(Path(directory) / "work"))
+        _collect_triggers()
         create_temp_zips(work)
         work.runner = runner.run
         mutants, changes = _mutants(work, modules, table)
@@ -75,16 +74,23 @@ def main() -> int:
     return _report(console, survivors, table, modules)
 
 
+def _collect_triggers() -> None:
+    """Writes webhook/triggers.json, as every test run does, before the sources are copied; a fresh clone has none.
+
+    In a process of its own: the mutants' tests are forked from this one, and must import the changed modules anew.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / SOURCE), str(ROOT)))}
+    subprocess.run([sys.executable, "-c", "import tests.conftest"], cwd=ROOT, env=environment, check=True)
+
+
 def _clean_run_seconds(work: PoodleWork, module: str, table: Table) -> float:
     """Runs a module's tests without a change; how long the same may take with one.
 
     Raises:
         PoodleTrialRunError: they fail.
     """
-    work.config.runner_opts |= {"tests": {module: table.modules[module]}}
-    seconds = clean_run_trial(work, SOURCE).duration
-    work.config.runner_opts |= {"tests": table.modules}
-    return max(HANGS_AFTER_SECONDS, HANGS_AFTER * float(seconds))
+    work.config.runner_opts |= {"tests": table.modules, "unchanged": module}
+    return max(HANGS_AFTER_SECONDS, HANGS_AFTER * float(clean_run_trial(work, SOURCE).duration))
 
 
 def _mutants(work: PoodleWork, modules: Sequence[str], table: Table) -> tuple[list[Mutant], list[Change]]:

@@ -21,7 +21,7 @@ from poodle.data_types import MutantTrialResult
 from tests.mutants.table import ROOT, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from poodle.data_types import Mutant, PoodleConfig
@@ -43,28 +43,30 @@ POLL_SECONDS = 0.02
 def run(
     *, config: PoodleConfig, run_folder: Path, mutant: Mutant, timeout: float | None, **_: Any
 ) -> MutantTrialResult:
-    """Runs the tests of a mutant's module, or all of them when nothing was changed; poodle's interface of a runner.
+    """Runs the tests of a mutant's module; poodle's interface of a runner.
 
     Args:
         config: ``runner_opts`` has ``tests`` and ``timeouts`` (seconds; what takes longer hangs, which is noticed as
-            well) of each module, and ``until``: after this time nothing is tried any more.
+            well) of each module, ``unchanged``: whose tests are run when nothing was changed, and ``until``: after this
+            time nothing is tried any more.
         run_folder: has a copy of the source folder, with the change.
         mutant: the change.
         timeout: seconds, when nothing was changed; None for ten minutes.
     """
     options = config.runner_opts
     if mutant.source_file is None:
-        tests = sorted({one for tests in options["tests"].values() for one in tests})
+        module = options["unchanged"]
     else:
         if time.time() > options["until"]:
             return MutantTrialResult(found=False, reason_code=MutantTrialResult.RC_INCOMPLETE)
         module = mutant.source_file.relative_to(SOURCE).as_posix()
-        tests, timeout = options["tests"][module], options["timeouts"][module]
+        timeout = options["timeouts"][module]
+    tests, only = options["tests"][module], _without_others(module, options["tests"])
     _warm_up()
     output = run_folder.resolve() / "output.txt"
     child = os.fork()
     if not child:
-        _test(run_folder.resolve() / SOURCE, tests, output)
+        _test(run_folder.resolve() / SOURCE, tests, only, output)
     code = _ended(child, timeout)
     if code is None:
         return MutantTrialResult(found=True, reason_code=MutantTrialResult.RC_TIMEOUT)
@@ -87,7 +89,16 @@ def _warm_up() -> None:
         botocore.session.Session().create_client(service, region_name="us-east-1")
 
 
-def _test(source: Path, tests: Sequence[str], output: Path) -> None:
+def _without_others(module: str, modules: Iterable[str]) -> str:
+    """An expression for pytest's ``-k`` that leaves out the cases of other handlers; empty, so takes all, without any.
+
+    The tests of the wiring have cases of every handler, by its name, and each case costs an account on moto.
+    """
+    others = [one.removesuffix(".py").replace("/", ".") for one in modules if one != module and "/handler" in one]
+    return f"not ({' or '.join(others)})" if others else ""
+
+
+def _test(source: Path, tests: Sequence[str], only: str, output: Path) -> None:
     """The forked process: never returns."""
     code = 70
     try:
@@ -104,6 +115,7 @@ def _test(source: Path, tests: Sequence[str], output: Path) -> None:
         import pytest
 
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "--hypothesis-seed=0"]
+        options += ["-k", only]
         code = int(pytest.main([*options, "-o", f"pythonpath={source} {ROOT}", *tests]))
     except BaseException:  # noqa: BLE001 # it must not return into poodle, whatever happens
         traceback.print_exc()

@@ -17,6 +17,7 @@ from tests.mutants.table import SOURCE as FUNCTIONS
 from tests.mutants.table import Change, Table, TableError, change_of, statement_at
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SOURCE = """
@@ -120,12 +121,27 @@ def test_a_change_is_noticed_by_a_test_that_fails_or_hangs(tmp_path: Path, test:
     assert (result.found, result.reason_code) == (found, reason), result.reason_desc
 
 
+def test_the_cases_of_other_handlers_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "functions" / "mine").mkdir(parents=True)
+    (tmp_path / "functions" / "mine" / "handler.py").write_text("ONE = 1\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n\n"
+        "@pytest.mark.parametrize('module', ['mine.handler', 'other.handler'])\n"
+        "def test(module: str) -> None:\n"
+        "    assert module == 'mine.handler'\n"
+    )
+    result = run(tmp_path, time.time() + 60, module="mine/handler.py", others=("other/handler.py", "other/what.py"))
+    assert not result.found, result.reason_desc
+
+
 def test_nothing_is_tried_when_the_time_is_up(tmp_path: Path) -> None:
     assert run(tmp_path, time.time() - 1).reason_code == MutantTrialResult.RC_INCOMPLETE
 
 
-def run(directory: Path, until: float, timeout: float = 60.0) -> MutantTrialResult:
-    mutant = Mutant("", 0, 0, 0, 0, "", source_folder=FUNCTIONS, source_file=FUNCTIONS / "changed.py")
-    options = {"tests": {"changed.py": [str(directory / "test_it.py")]}, "timeouts": {"changed.py": timeout}}
-    config = SimpleNamespace(runner_opts={**options, "until": until})
+def run(
+    directory: Path, until: float, timeout: float = 60.0, module: str = "changed.py", others: Sequence[str] = ()
+) -> MutantTrialResult:
+    mutant = Mutant("", 0, 0, 0, 0, "", source_folder=FUNCTIONS, source_file=FUNCTIONS / module)
+    tests = {one: [str(directory / "test_it.py")] for one in (module, *others)}
+    config = SimpleNamespace(runner_opts={"tests": tests, "timeouts": {module: timeout}, "until": until})
     return runner.run(config=config, run_folder=directory, mutant=mutant, timeout=None)

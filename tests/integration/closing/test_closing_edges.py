@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from pullrequest.claim import Claims, Holder
 from pullrequest.errors import GitHubRefused, GitHubUnavailable
+from pullrequest.github_access import Installations
 from pullrequest.result import Result
 from shared.aws import client as shared_client
 from shared.dead_work import read
+from shared.ended import EndedExecutions
 from shared.metrics import Metric
 from tests.dead_work import sqs_event, status_event
 from tests.support import LambdaContext
@@ -94,6 +97,37 @@ def test_a_status_is_closed_once_and_counted_once(
         assert consumed(closing, status_event(json.loads(JOB.to_json()))) == []
     assert github.statuses == [("error", "not finished: GitHubRefused", None)]
     assert counted == [Metric.STATUS_CLOSED]
+
+
+@pytest.mark.parametrize("error", [None, GitHubUnavailable("502"), GitHubRefused("gone", 404)])
+def test_the_event_is_noted_whatever_becomes_of_the_status(
+    closing: ModuleType, github: RefusingGitHub, error: Exception | None
+) -> None:
+    """Or the watch would take it for lost, and hand it over again."""
+    github.error = error
+    consumed(closing, status_event(json.loads(JOB.to_json())))
+    assert EndedExecutions("idempotency", shared_client("dynamodb"), time.time).unknown([MINE, "other"]) == {"other"}
+
+
+def test_all_messages_share_what_is_known_of_the_apps_installations(
+    closing: ModuleType, github: RefusingGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each would ask GitHub for its installation again."""
+    given: list[Installations] = []
+
+    def connect(*_: object, installations: Installations, **__: object) -> RefusingGitHub:
+        given.append(installations)
+        return github
+
+    monkeypatch.setattr(closing, "connect", connect)
+    consumed(closing, *[status_event(json.loads(JOB.to_json()))] * 2)
+    assert [type(one) for one in given] == [Installations, Installations]
+    assert given[0] is given[1]
+
+
+def test_the_age_of_an_execution_that_does_not_tell_its_start_is_infinite(closing: ModuleType) -> None:
+    """So GitHub's "not found" is final: nothing is waited for that may never come."""
+    assert closing.age_of(replace(ended(), started_at=None)) == float("inf")
 
 
 def test_a_write_under_way_is_waited_for_to_the_millisecond(

@@ -10,9 +10,11 @@ import pytest
 
 from processor.errors import InvalidJob
 from pullrequest.errors import GitHubUnavailable
+from pullrequest.github_access import Installations
 from pullrequest.result import Result
 from shared.metrics import Metric
 from shared.telemetry import fingerprint
+from tests.integration.conftest import CREDENTIAL
 from tests.integration.processor import test_attempt_on_moto as attempts
 from tests.support import LambdaContext
 
@@ -99,6 +101,32 @@ def test_the_time_of_work_is_in_milliseconds(
 def test_the_time_is_now(stage: Stage) -> None:
     before = datetime.now(UTC)
     assert before <= stage.handler.now() <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("entered_at", "age"), [("2026-11-01T11:59:00.000Z", 60.0), (None, 0.0)])
+def test_github_is_asked_with_the_credential_and_the_age_of_the_event(
+    stage: Stage,
+    event: dict[str, Any],
+    counted: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+    entered_at: str | None,
+    age: float,
+) -> None:
+    """By its age the event's commit is one that GitHub does not know yet, or one that is gone."""
+    given: list[dict[str, Any]] = []
+
+    def connect(job: Any, credential: Any, *_: Any, **options: Any) -> Any:
+        given.append({**options, "token": credential.read().token, "age": options["age"]()})
+        return stage.github
+
+    monkeypatch.setattr(stage.handler, "connect", connect)
+    event |= {"entered_at": entered_at} if entered_at else {}
+    stage.invoke(event)
+    stage.invoke({**event, "taskToken": "another"})
+    assert [(one["token"], one["age"]) for one in given] == [(CREDENTIAL, age)] * 2
+    # What is known of the App's installations is kept from one event to the next.
+    assert isinstance(given[0]["installations"], Installations)
+    assert given[0]["installations"] is given[1]["installations"]
 
 
 def test_a_claim_is_kept_while_its_work_is_done_and_no_longer(

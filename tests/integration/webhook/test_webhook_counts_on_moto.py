@@ -66,6 +66,17 @@ def test_what_is_received_is_counted_when_the_handler_ends(
     assert in_the_log(capsys) == {"DeliveryReceived": 1, "DeliveryStarted": 1}
 
 
+@pytest.mark.parametrize("changes", [{"body": 5}, {"headers": 5}, {"headers": {"X-GitHub-Delivery": ["a"]}}], ids=str)
+def test_an_event_that_is_not_api_gateways_is_rejected_and_counted(
+    handler: ModuleType, counted: Counted, changes: dict[str, Any]
+) -> None:
+    """Whoever may invoke the function may send anything, and gets an answer rather than an error of the function."""
+    answer = response(handler, {**webhook.request(webhook.BODY), **changes})
+    message = "the event is not API Gateway's"
+    assert answer == (400, JSON, {"result": "invalid", "message": message})
+    assert counted == [(Metric.DELIVERY_REJECTED, {"reason": "invalid"})]
+
+
 @pytest.mark.parametrize(
     ("result", "status", "metric"),
     [

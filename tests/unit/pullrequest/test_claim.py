@@ -197,6 +197,17 @@ def test_a_refusal_by_a_limit_counts_for_as_long_as_the_limit_is_the_same(stage:
     assert stage.claims.take(JOB, B, {"entries": 6, "ratio": 1}).result is None
 
 
+def test_a_result_that_no_limit_made_counts_by_any_limits(stage: Stage) -> None:
+    """Most results are that, and everybody but the closing function asks with limits."""
+    claim = stage.claims.take(JOB, A1, {"entries": 5})
+    claim.decide(FINE, 12)
+    claim.end("reported", pending_shown=False)
+
+    found = stage.claims.take(JOB, B, {"entries": 6})
+    assert found.phase == "reported"
+    assert found.result is not None
+
+
 def test_a_reported_result_is_handed_out_for_good(stage: Stage) -> None:
     claim = stage.claims.take(JOB, A1)
     claim.decide(FINE, 12)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pullrequest.showing import show
+from pullrequest.result import Result
+from pullrequest.showing import show, show_result
 from tests.unit.processor.fakes import FakeClaim, FakeGitHub
 
 SHOWN = ("success", "fine", "https://details.example")
@@ -46,3 +47,9 @@ def test_a_successor_writes_what_is_not_shown_yet(standing: tuple[str, str, str 
     github, claim = AskedGitHub(statuses=[standing]), FakeClaim(is_taken_over=True)
     show(github, claim, *SHOWN)
     assert (github.statuses, claim.said) == ([standing, SHOWN], ["writing"])
+
+
+def test_a_result_that_is_shown_leaves_no_pending_status() -> None:
+    github, claim = FakeGitHub(), FakeClaim(pending_shown=True)
+    show_result(github, claim, Result(conclusion="success", summary="fine"))
+    assert (claim.phase, claim.pending_shown) == ("reported", False)
