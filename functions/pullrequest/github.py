@@ -162,11 +162,12 @@ class PullRequestClient:
 
     def newer_head(self) -> str | None:
         """The pull request's head when there was a newer push than the job's; None while the job's is the newest."""
-        return self.patiently(self._newer_head)
+        seen = self.patiently(self._as_of_the_event)
+        return None if seen.head_sha == self._sha else seen.head_sha
 
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
-        return self.patiently(self._seen).changed_files
+        return self.patiently(self._as_of_the_event).changed_files
 
     def files(self) -> Iterator[ChangedFile]:
         """The changed files, page by page, and no more than MAX_FILES."""
@@ -247,34 +248,32 @@ class PullRequestClient:
         # Each time anew: the access may have signed in again.
         return self._access.github.requester
 
-    def _newer_head(self) -> str | None:
+    def _as_of_the_event(self) -> Seen:
+        """The pull request, as it was when the job's event happened or later. An older answer is a lag."""
         seen = self._seen()
         age = age_of(seen, self._job)
         if age == "unsure":
             self._patience.sleep(UNSURE_PAUSE_SECONDS)
             seen = self._seen()
             age = age_of(seen, self._job)
-        if age == "current":
-            return None
         if age == "older":
             if self._calls.age() < LAG_SECONDS:
                 raise GitHubLagging(f"{PULL}: older than the event", PULL)
             if not is_pushed_back(seen, self._job):
                 raise GitHubRefused(f"{PULL}: older than the event, still")
-        return seen.head_sha
+        self._changed_files = seen.changed_files
+        return seen
 
     def _seen(self) -> Seen:
         with self._calls.call(PULL):
             # Read as it came: PyGithub's objects ask again for what an answer lacks.
             _, answer = self._requester.requestJsonAndCheck("GET", f"{self._path}/pulls/{self._number}")
-            seen = Seen(
+            return Seen(
                 head_sha=_known(answer["head"]["sha"], str),
                 base_ref=_known(answer["base"]["ref"], str),
                 updated_at=_moment(answer.get("updated_at")),
                 changed_files=_known(answer["changed_files"], int),
             )
-        self._changed_files = seen.changed_files
-        return seen
 
     def _page_of_files(self, number: int, expected: int) -> list[ChangedFile]:
         with self._calls.call(FILES):

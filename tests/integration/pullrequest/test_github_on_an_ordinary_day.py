@@ -274,6 +274,16 @@ def test_the_head_of_before_the_push_never_supersedes_it(github: Script) -> None
         Client(github, a_job(before=BEFORE), age=LAG_SECONDS).client.newer_head()
 
 
+def test_the_number_of_files_of_before_the_push_is_a_lag(github: Script) -> None:
+    """It is asked for after the head; each answer may come from another server of GitHub's."""
+    github.will("GET", PULL_PATH, a_pull(files=2), a_pull(BEFORE, files=0), a_pull(files=2))
+    github.will("GET", f"{PULL_PATH}/files", [], [a_file(0), a_file(1)])
+    client = Client(github, a_job(before=BEFORE)).client
+    assert client.newer_head() is None
+    assert client.changed_files() == 2
+    assert [file.path for file in client.files()] == ["0.py", "1.py"]
+
+
 def test_an_answer_that_is_older_than_the_event_is_a_lag_whatever_its_head(github: Script) -> None:
     """Two pushes one after the other: GitHub still answers as before both."""
     github.will(
