@@ -70,7 +70,7 @@ fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook 
 mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 20 minutes)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
-bench: setup ## Measure what cold starts cost, to other handlers, into docs/performance.md (about 4 minutes)
+bench: setup ## Measure what cold starts cost, to other handlers, into docs/performance.md (about 2 minutes)
 	@$(BIN)/python -m benchmarks
 
 bench-check: setup ## The same, held to generous bounds
