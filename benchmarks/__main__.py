@@ -190,9 +190,7 @@ def page_of(unit: str, found: dict[str, list[float]], sizes: dict[str, float]) -
         f"| {one.what} | {one.before:.2f} | {medians[one.start] / medians[one.to]:.2f} | {one.goal:.2f} |"
         for one in RATIOS
     ]
-    starts = [
-        f"| {name} | {medians[name]:,.0f} | {max(values) / min(values) - 1:.0%} |" for name, values in found.items()
-    ]
+    starts = [f"| {name} | {medians[name]:,.0f} | {_spread(values)} |" for name, values in found.items()]
     version = ".".join(map(str, sys.version_info[:2]))
     names = ", ".join(f'"{name}"' for name in medians)
     bars = ", ".join(f"{value:.0f}" for value in medians.values())
@@ -226,6 +224,10 @@ What is above bare is pydantic: its import, and the models that it builds of the
 the state before comes from bytecode that is valid, and from descriptions of AWS that hold the calls that are made
 ([the decision](decisions/2026-11-27-dependencies-are-two-layers.md)).
 """
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{max(values) / min(values) - 1:.0%}" if len(values) > 1 else "one run"
 
 
 def main() -> int:
