@@ -286,7 +286,8 @@ class Claim:
         self._job = job
         self._id = record.claim
         self._may_be_writing = False
-        self._announced_until = 0
+        self._decided_at: int | None = None
+        """When the result was decided, while the write that shows it has not begun."""
         self.phase: Phase = record.phase
         self.result = result
         """The result of this very work, where there is one: the record may also hold that of another base."""
@@ -305,10 +306,11 @@ class Claim:
 
         Until ``written`` or ``end`` says that it is over, nobody can take the claim for WRITE_SECONDS.
         """
-        if self._announced_until < self._claims.now() + (WRITE_SECONDS - FRESH_SECONDS) * 1000:
-            self._update(*self._announcement(self._claims.now()))
+        now, decided_at = self._claims.now(), self._decided_at
         # An announcement lasts for one write.
-        self._announced_until = 0
+        self._decided_at = None
+        if decided_at is None or now - decided_at > FRESH_SECONDS * 1000:
+            self._update(*self._announcement(now))
         self.pending_shown = True
         try:
             yield
@@ -335,7 +337,7 @@ class Claim:
         now = self._claims.now()
         changes, announced = self._announcement(now)
         self._update(["#result = :result", "phase = :phase", "base_sha = :base", *changes], values | announced)
-        self._announced_until = now + WRITE_SECONDS * 1000
+        self._decided_at = now
         self.result, self.phase = stored, "decided"
         return stored
 
