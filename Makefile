@@ -9,7 +9,8 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants bench bench-check record docs \
+.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants \
+	bench bench-check record docs \
 	test test-undeployed test-unit test-integration test-infrastructure test-e2e test-3.14 lint format build deploy clean
 
 help: ## Show this list

@@ -140,7 +140,7 @@ def _tool(name: str) -> Path:
 
 
 def _run(command: Sequence[str], environ: Any) -> None:
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command[:4])} …: {done.stderr or done.stdout}")
 
@@ -155,7 +155,7 @@ def instructions(start: Start) -> float:
     """Of one start, in millions."""
     command, environ = _command(start)
     valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-    done = subprocess.run([*valgrind, *command], env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([*valgrind, *command], env=environ, capture_output=True, text=True, check=False)
     found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
     if done.returncode or found is None:
         sys.exit(f"{start.name} does not start: {done.stderr[-2000:]}")

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERSION = "/2018-06-01/runtime"
+TIMEOUT_SECONDS = 60.0
+"""For each event, the start of the process included."""
 CLIENT = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
 """What the runtime client consists of. The function sees nothing else of the environment."""
 
@@ -35,29 +36,19 @@ class Answer:
     Args:
         kind: ``response``, ``error``, or ``init/error`` when it could not even be started.
         body: what it sent, as JSON.
-        seconds: from the start of its process, for the first one, else from the event.
         log: what it wrote meanwhile.
     """
 
     kind: str
     body: Any
-    seconds: float
-    log: str = ""
+    log: str
 
 
 class RuntimeFailed(Exception):
     """The function's process ended, or did not answer in time; the message holds the end of its log."""
 
 
-def run(
-    handler: str,
-    paths: Sequence[Path],
-    events: Sequence[Any],
-    environ: Mapping[str, str],
-    *,
-    python: str = sys.executable,
-    timeout: float = 60.0,
-) -> list[Answer]:
+def run(handler: str, paths: Sequence[Path], events: Sequence[Any], environ: Mapping[str, str]) -> list[Answer]:
     """Starts a function, hands it events one after the other, and stops it.
 
     Args:
@@ -65,8 +56,6 @@ def run(
         paths: the function's own directory, then its layers', as they come on the path.
         events: JSON values.
         environ: of its process, whole.
-        python: the interpreter.
-        timeout: seconds for each event.
 
     Returns:
         An answer for each event; fewer where it could not be started.
@@ -92,22 +81,19 @@ def run(
             "PYTHONPATH": ":".join(str(path) for path in (*paths, client)),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        began = time.monotonic()
         with (
             log.open("wb") as out,
-            subprocess.Popen(  # noqa: S603 - our own
-                [python, "-S", "-m", "awslambdaric", handler], cwd=paths[0], env=whole, stdout=out, stderr=out
+            subprocess.Popen(
+                [sys.executable, "-S", "-m", "awslambdaric", handler], cwd=paths[0], env=whole, stdout=out, stderr=out
             ) as process,
         ):
             try:
                 for event in events:
                     waiting.put(event)
-                    kind, body = _answer(answers, process, timeout, log)
-                    told = time.monotonic() - began
-                    found.append(Answer(kind, json.loads(body or b"null"), told, log.read_text(errors="replace")))
+                    kind, body = _answer(answers, process, log)
+                    found.append(Answer(kind, json.loads(body or b"null"), log.read_text(errors="replace")))
                     if kind == "init/error":
                         break
-                    began = time.monotonic()
             finally:
                 process.kill()
                 server.shutdown()
@@ -115,17 +101,15 @@ def run(
     return found
 
 
-def _answer(
-    answers: queue.Queue[tuple[str, bytes]], process: subprocess.Popen[bytes], timeout: float, log: Path
-) -> tuple[str, bytes]:
-    deadline = time.monotonic() + timeout
+def _answer(answers: queue.Queue[tuple[str, bytes]], process: subprocess.Popen[bytes], log: Path) -> tuple[str, bytes]:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         try:
             return answers.get(timeout=0.05)
         except queue.Empty:
             if process.poll() is not None and answers.empty():
                 raise RuntimeFailed(f"it ended with {process.returncode}: {_tail(log)}") from None
-    raise RuntimeFailed(f"no answer within {timeout:.0f} s: {_tail(log)}")
+    raise RuntimeFailed(f"no answer within {TIMEOUT_SECONDS:.0f} s: {_tail(log)}")
 
 
 def _tail(log: Path) -> str:

@@ -36,6 +36,8 @@ TARGET_VERSION = "3.14"
 """As the template's Runtime (tests/infrastructure/test_build.py)."""
 TARGET_PLATFORM = "aarch64-manylinux2014"
 
+_PYTHONS = {"UV_PYTHON_INSTALL_DIR": str(PROJECT / ".venv" / "pythons")}
+
 BY_POWERTOOLS = {
     "SecretsProvider": {"GetSecretValue"},
     "DynamoDBPersistenceLayer": {"PutItem", "UpdateItem", "DeleteItem"},
@@ -258,7 +260,7 @@ def make_function(rooms: Sequence[str], into: Path) -> None:
 
 
 def compile_for(directory: Path, runs_in: str) -> None:
-    """Compiles a directory with the Python that will run it. Where that is not to be had, says what it costs.
+    """Compiles a directory with the Python that will run it, where that is to be had (``bring_python``).
 
     ``unchecked-hash``: the SAM CLI dates every file to 1980, so that bytecode that is checked by time is compiled again
     at each cold start (github.com/aws/aws-lambda-builders/issues/924).
@@ -272,14 +274,16 @@ def compile_for(directory: Path, runs_in: str) -> None:
     """
     python = sys.executable if os.environ.get("PULLBACK_BUILD") == "local" else _target_python()
     if python is None:
-        # `make build` has said so, loudly.
         return
     options = ["-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash", "-s", str(directory), "-p", runs_in]
     _run([python, "-I", "-m", "compileall", *options, str(directory)])
 
 
 def bring_python() -> None:
-    """Lets uv bring the target's Python, for its bytecode, where the machine has none."""
+    """Lets uv bring the target's Python, for its bytecode, where the machine has none. Says what it costs to have none.
+
+    Here, and not in each of the builds: SAM runs them side by side.
+    """
     if _target_python() is None:
         with suppress(PackageError):
             _uv("python", "install", "--no-bin", TARGET_VERSION, **_PYTHONS)
@@ -288,9 +292,6 @@ def bring_python() -> None:
             f"*** NO BYTECODE: there is no Python {TARGET_VERSION}, and uv cannot bring one. Each cold start compiles\n"
             f"*** what it imports, and takes about 2.5 times as long. Put python{TARGET_VERSION} on the PATH.\n"
         )
-
-
-_PYTHONS = {"UV_PYTHON_INSTALL_DIR": str(PROJECT / ".venv" / "pythons")}
 
 
 def _target_python() -> str | None:

@@ -1,4 +1,4 @@
-"""The webhook as the documentation of Powertools shows its parts: envelopes, a provider each, everything patched."""
+"""The webhook as the documentation of Powertools shows its parts: its model of the event, everything patched."""
 
 import hashlib
 import hmac
@@ -9,7 +9,7 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities import parameters
-from aws_lambda_powertools.utilities.parser import BaseModel, envelopes, event_parser
+from aws_lambda_powertools.utilities.parser import BaseModel, event_parser
 from aws_lambda_powertools.utilities.parser.models import APIGatewayProxyEventModel
 
 logger = Logger(service="webhook")
@@ -17,7 +17,6 @@ metrics = Metrics(service="webhook", namespace="usual")
 tracer = Tracer(service="webhook")
 stepfunctions = boto3.client("stepfunctions")
 provider = parameters.SecretsProvider()
-Envelope = envelopes.ApiGatewayEnvelope
 
 
 class Commit(BaseModel):

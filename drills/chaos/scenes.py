@@ -103,8 +103,7 @@ def paused(function: Function) -> Scene:
 
     def scene(trial: Trial) -> None:
         with trial.rig.paused(function):
-            for one in trial.fault.github:
-                trial.rig.github.fail(**one)
+            trial.apply_to_github()
             trial.deliver()
             trial.until_ended()
             trial.rig.clear()
@@ -128,8 +127,7 @@ def killed_at_message(function: Function) -> Scene:
 
 def replayed(trial: Trial) -> None:
     """An execution that fails; then the faults, and its dead work to the replay queue."""
-    for one in trial.fault.github:
-        trial.rig.github.fail(**one)
+    trial.apply_to_github()
     trial.deliver()
     trial.until_quiet()
     trial.rig.github.clear_faults()
@@ -332,8 +330,7 @@ def event_lost(trial: Trial) -> None:
     """EventBridge loses the event of the execution; then the watch runs, as it would run five minutes later."""
     rig = trial.rig
     with rig.losing_events():
-        for one in trial.fault.github:
-            rig.github.fail(**one)
+        trial.apply_to_github()
         delivery = trial.deliver()
         trial.until_ended()
     with rig.environment("watch", RECONCILE_AFTER_SECONDS="1"):

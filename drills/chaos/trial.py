@@ -92,9 +92,13 @@ class Trial:
 
     def apply(self) -> None:
         """Puts the row's faults in force."""
+        self.apply_to_github()
+        self.rig.set_rules(self.fault.aws)
+
+    def apply_to_github(self) -> None:
+        """Puts those of the row's faults in force that are GitHub's."""
         for one in self.fault.github:
             self.rig.github.fail(**one)
-        self.rig.set_rules(self.fault.aws)
 
     def deliver(self, delivery: Delivery | None = None) -> Delivery:
         """Sends a delivery, a new one for the pull request as it is or an earlier one again, and keeps the answer."""

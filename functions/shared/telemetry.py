@@ -147,12 +147,17 @@ class Telemetry:
             call: method and path template: X-Ray gets no query and no credential.
         """
         method, _, path = call.partition(" ")
-        with self._tracer.provider.in_subsegment(service, namespace="remote") as subsegment:
-            # None where nothing is traced.
-            if subsegment is not None:
-                subsegment.put_http_meta("method", method)  # type: ignore[attr-defined] # Powertools' type knows less
-                subsegment.put_http_meta("url", path)  # type: ignore[attr-defined]
-            yield lambda status: subsegment.put_http_meta("status", status) if subsegment is not None else None  # type: ignore[attr-defined]
+        with self._tracer.provider.in_subsegment(service, namespace="remote") as opened:
+            # X-Ray's, of which Powertools' type knows less; None where nothing is traced.
+            subsegment: Any = opened
+
+            def note(key: str, value: str | int) -> None:
+                if subsegment is not None:
+                    subsegment.put_http_meta(key, value)
+
+            note("method", method)
+            note("url", path)
+            yield lambda status: note("status", status)
 
     def annotate(self, key: str, value: str | int) -> None:
         """Adds an indexed annotation to the trace."""
