@@ -6,7 +6,7 @@ Invoked asynchronously by the task function with a token; invoked without one, b
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from processor.heartbeat import Heartbeat
 from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
 from pullrequest.errors import WorkInProgress
+from pullrequest.finding import Findings
 from pullrequest.github import PullRequestClient, connect
 from pullrequest.github_access import Installations, Patience
 from shared.aws import client
@@ -68,6 +69,7 @@ class RunningWork:
     github: PullRequestClient
     artifacts: ArtifactStore
     checkpoint: Callable[[], None]
+    findings: Findings = field(default_factory=Findings)
 
 
 @telemetry.handler

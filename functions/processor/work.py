@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from processor.artifacts import ArtifactStore
+    from pullrequest.finding import Findings
     from pullrequest.github import PullRequestClient
     from pullrequest.result import Result
     from shared.job import Job
@@ -23,6 +24,10 @@ class Work(Protocol):
     @property
     def artifacts(self) -> ArtifactStore:
         """The artifact bucket."""
+
+    @property
+    def findings(self) -> Findings:
+        """What the action finds in single files; the pull request shows it on their lines."""
 
     @property
     def checkpoint(self) -> Callable[[], None]:

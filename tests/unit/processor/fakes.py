@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from processor.artifacts import StoredObject
 from pullrequest.errors import WorkInProgress
+from pullrequest.finding import Findings
 from pullrequest.result import StoredResult
 from shared.job import Job
 
@@ -119,6 +120,7 @@ class FakeWork:
     github: FakeGitHub = field(default_factory=FakeGitHub)
     artifacts: FakeStore = field(default_factory=FakeStore)
     stops: tuple[int, Exception] | None = None
+    findings: Findings = field(default_factory=Findings)
     checkpoints: int = 0
 
     def checkpoint(self) -> None:
