@@ -100,7 +100,7 @@ def build() -> list[Start]:
     for name, own in rooms.items():
         _package("function", "--rooms", "shared", *own, "--into", made / name)
     layers = (made / "dependencies" / "python", made / "github" / "python")
-    whole = {group: _whole(group, made / f"whole-{group}") for group in ("functions", "processor")}
+    whole = {group: _whole(group, made / f"whole-{group}") for group in ("functions", "processor", "usual")}
     references = made / "references"
     shutil.copytree(REFERENCES, references, ignore=shutil.ignore_patterns("__pycache__"))
     _compile(references)
@@ -108,7 +108,7 @@ def build() -> list[Start]:
     return [
         *(Start(name, f"{name}.handler", (made / name, *layers[: 2 if name == "processor" else 1])) for name in rooms),
         *(Start(f"bare {name}", f"bare_{name}", (references, *paths)) for name, paths in bare.items()),
-        Start("usual webhook", "usual_webhook", (references, *whole["functions"])),
+        Start("usual webhook", "usual_webhook", (references, *whole["usual"])),
     ]
 
 

@@ -49,8 +49,6 @@ UNUSED = (
     "bin",
     "boto3/data",
     "boto3/examples",
-    "pydantic/v1",
-    "pydantic/mypy.py",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui",
     # Powertools' utilities that nothing of ours uses, nor another utility; most need what is not installed.
     *(
@@ -70,7 +68,7 @@ UNUSED = (
     "**/*.c",
     "**/*.pyi",
     "**/__pycache__",
-    # What the installation leaves: importlib.metadata would read each of them (pydantic looks for plug-ins).
+    # What the installation leaves: importlib.metadata would read each of them.
     "*.dist-info",
 )
 """Patterns of what nobody imports."""

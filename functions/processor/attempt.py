@@ -85,11 +85,13 @@ def _superseded(newest: str, github: PullRequestClient, claim: Claim, elapsed_ms
     if claim.pending_shown:
         show(github, claim, STATES[result.conclusion], result.summary)
     claim.end("released", pending_shown=False)
-    return StoredResult(**result.model_dump(), duration_ms=elapsed_ms)
+    return StoredResult.of(result, elapsed_ms)
 
 
 def _bounded(result: Result) -> Result:
-    size = len(result.model_dump_json().encode())
+    # An action may be anybody's: what its result holds has to come out of the table again.
+    Result.read(result.plain())
+    size = len(result.to_json().encode())
     if size > RESULT_MAX_BYTES:
         raise OutcomeTooLarge(f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed")
     return result

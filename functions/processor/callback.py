@@ -47,7 +47,7 @@ class Callback:
     def succeed(self, outcome: Outcome) -> None:
         """Ends the task with its outcome, which becomes the execution's output."""
         try:
-            self._stepfunctions.send_task_success(taskToken=self._token, output=outcome.model_dump_json())
+            self._stepfunctions.send_task_success(taskToken=self._token, output=outcome.to_json())
         except (ClientError, BotoCoreError) as error:
             raise _translated(error) from None
 

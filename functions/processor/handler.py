@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
-from aws_lambda_powertools.utilities.parser import parse
-from pydantic import ValidationError
 
 from processor import registry
 from processor.artifacts import ArtifactStore
@@ -27,8 +25,9 @@ from pullrequest.finding import Findings
 from pullrequest.github import PullRequestClient, connect
 from pullrequest.github_access import Installations, Patience
 from shared.aws import client
+from shared.contract import InvalidContract
 from shared.idempotency import OncePerToken
-from shared.job import Outcome, TaskEvent, invalid_fields
+from shared.job import Outcome, TaskEvent
 from shared.metrics import Metric
 from shared.settings import Settings
 from shared.telemetry import Telemetry, fingerprint
@@ -94,7 +93,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         with heartbeat:
             outcome = attempt(task, context, heartbeat)
         if callback is None:
-            return outcome.model_dump()
+            return outcome.plain()
         heartbeat.require_open()
         callback.succeed(outcome)
     except IdempotencyAlreadyInProgressError:
@@ -129,9 +128,9 @@ def accept(event: dict[str, Any]) -> TaskEvent:
         InvalidJob: the event does not satisfy the contract.
     """
     try:
-        task: TaskEvent = parse(event=event, model=TaskEvent)
-    except ValidationError as error:
-        raise InvalidJob(f"fields missing or not valid: {invalid_fields(error)}") from None
+        task = TaskEvent.read(event)
+    except InvalidContract as error:
+        raise InvalidJob(str(error)) from None
     telemetry.bind(task, execution=task.execution, token=task.taskToken)
     # A later attempt has waited for the ones before it, which is no delay of its own.
     if task.entered_at is not None and not task.retry_count:
@@ -156,8 +155,8 @@ def attempt(task: TaskEvent, context: LambdaContext, heartbeat: Heartbeat) -> Ou
     if task.taskToken is None:
         return perform(task, Holder(context.aws_request_id, None), heartbeat)
     by = Holder(fingerprint(task.taskToken), task.execution)
-    stored = once.run(task.taskToken, lambda: perform(task, by, heartbeat).model_dump(), context)
-    return Outcome.model_validate(stored)
+    stored = once.run(task.taskToken, lambda: perform(task, by, heartbeat).plain(), context)
+    return Outcome.read(stored)
 
 
 def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
@@ -198,7 +197,7 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
         )
     finally:
         heartbeat.keep(None)
-    outcome = Outcome(action=job.action, delivery_id=job.delivery_id, **result.model_dump())
+    outcome = Outcome.read({**result.plain(), "action": job.action, "delivery_id": job.delivery_id})
     if is_reused:
         telemetry.count(Metric.WORK_REUSED)
     else:

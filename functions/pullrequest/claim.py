@@ -99,7 +99,7 @@ class WorkRecord:
             lease_until=int(item["lease_until"]["N"]),
             writing_until=int(item["writing_until"]["N"]),
             pending_shown=item["pending_shown"]["BOOL"],
-            result=StoredResult.model_validate_json(result) if result else None,
+            result=StoredResult.read_json(result) if result else None,
             base_sha=item["base_sha"]["S"] if "base_sha" in item else None,
         )
 
@@ -328,9 +328,9 @@ class Claim:
 
         Announces the write that shows it, too.
         """
-        stored = StoredResult(**result.model_dump(), duration_ms=duration_ms)
+        stored = StoredResult.of(result, duration_ms)
         values = {
-            ":result": {"S": stored.model_dump_json()},
+            ":result": {"S": stored.to_json()},
             ":phase": {"S": "decided"},
             ":base": {"S": self._job.pull_request.base.sha},
         }

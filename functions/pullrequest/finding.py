@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from msgspec import Meta
 
 from pullrequest.text import printable
-from shared.job import Contract
+from shared.contract import Contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +28,13 @@ MAX_PATH_BYTES = 1024
 """A longer path cannot be annotated."""
 
 
-class Finding(Contract):
+class Finding(Contract, frozen=True, kw_only=True):
     """One finding. ``path`` is the file's own, as it is: whoever shows it makes it harmless."""
 
     severity: Severity
-    path: Annotated[str, StringConstraints(max_length=MAX_PATH_BYTES)]
-    message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE_BYTES)]
-    line: Annotated[int, Field(ge=1)] | None = None
+    path: Annotated[str, Meta(max_length=MAX_PATH_BYTES)]
+    message: Annotated[str, Meta(max_length=MAX_MESSAGE_BYTES)]
+    line: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Findings:

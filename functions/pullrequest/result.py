@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from msgspec import Meta, field, structs
 
-from shared.job import Conclusion, Contract
+from shared.contract import Contract
+from shared.job import Conclusion
 
 
-class Result(Contract):
+class Result(Contract, frozen=True, kw_only=True):
     """What an action found. The processor adds the job's identity and the duration, and that is the outcome."""
 
     conclusion: Conclusion
-    summary: str = Field(max_length=1024)
+    summary: Annotated[str, Meta(max_length=1024)]
     details_url: str | None = None
-    artifacts: dict[str, Any] = Field(default_factory=dict)
+    artifacts: dict[str, Any] = field(default_factory=dict)
     refused_by: dict[str, int] | None = None
     """Name and value of our own limit that decided, where one did: with another value the work is done again."""
 
 
-class StoredResult(Result):
+class StoredResult(Result, frozen=True, kw_only=True):
     """A result with the time that the work took."""
 
     duration_ms: int
+
+    @classmethod
+    def of(cls, result: Result, duration_ms: int) -> StoredResult:
+        """The result, with its time."""
+        return cls(**(structs.asdict(result) | {"duration_ms": duration_ms}))

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import pydantic_core
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
-from pydantic import ValidationError
 
-from shared.job import Contract, Job, TaskEvent, invalid_fields
+from shared.contract import Contract, InvalidContract, read_object
+from shared.job import Job, TaskEvent
 
 Shape = Literal["destination", "event", "execution", "delivery"]
 
@@ -55,18 +54,18 @@ class DeadWork:
     token: str | None = field(default=None, repr=False)
 
 
-class _RequestContext(Contract):
+class _RequestContext(Contract, frozen=True, kw_only=True):
     condition: str = ""
 
 
-class _Destination(Contract):
+class _Destination(Contract, frozen=True, kw_only=True):
     timestamp: datetime | None = None
     requestContext: _RequestContext  # noqa: N815 - AWS's name
     requestPayload: TaskEvent  # noqa: N815 - AWS's name
     responsePayload: Any = None  # noqa: N815 - AWS's name
 
 
-class _ExecutionDetail(Contract):
+class _ExecutionDetail(Contract, frozen=True, kw_only=True):
     executionArn: str  # noqa: N815 - AWS's name
     name: str
     status: Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
@@ -82,21 +81,21 @@ def read(body: str) -> DeadWork:
     Raises:
         PoisonMessage: the message has none of the shapes, or its job does not satisfy the contract.
     """
-    message = _object(body)
     try:
+        message = read_object(body)
         if "requestPayload" in message:
             return _destination(message)
         if "detail-type" in message:
             return _execution(message)
-        event = TaskEvent.model_validate(message)
-    except ValidationError as error:
-        raise PoisonMessage(f"fields missing or not valid: {invalid_fields(error)}") from None
+        event = TaskEvent.read(message)
+    except InvalidContract as error:
+        raise PoisonMessage(str(error)) from None
     shape: Shape = "delivery" if event.taskToken is None else "event"
     return DeadWork(shape, _job_of(event), execution=event.execution, token=event.taskToken)
 
 
 def _destination(message: dict[str, Any]) -> DeadWork:
-    record = _Destination.model_validate(message)
+    record = _Destination.read(message)
     event, payload = record.requestPayload, record.responsePayload
     error = _name(payload.get("errorType") if isinstance(payload, dict) else None)
     return DeadWork(
@@ -113,11 +112,11 @@ def _execution(message: dict[str, Any]) -> DeadWork:
     event = EventBridgeEvent(message)
     if event.get("source") != "aws.states" or event.detail_type != EXECUTION_EVENT:
         raise PoisonMessage("an event of another kind")
-    detail = _ExecutionDetail.model_validate(event.get("detail"))
+    detail = _ExecutionDetail.read(event.get("detail"))
     ended_at = detail.stopDate
     return DeadWork(
         "execution",
-        Job.model_validate(_object(detail.input)),
+        Job.read_json(detail.input),
         error=_name(detail.error),
         started_at=None if detail.startDate is None else _moment(detail.startDate),
         ended_at=None if ended_at is None else _moment(ended_at),
@@ -127,18 +126,8 @@ def _execution(message: dict[str, Any]) -> DeadWork:
     )
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = pydantic_core.from_json(text)
-    except ValueError:
-        raise PoisonMessage("not JSON") from None
-    if not isinstance(value, dict):
-        raise PoisonMessage("not a JSON object")
-    return value
-
-
 def _job_of(event: TaskEvent) -> Job:
-    return Job.model_validate(event.model_dump(include=set(Job.model_fields)))
+    return Job.read(event.plain())
 
 
 def _name(error: object) -> str | None:

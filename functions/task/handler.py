@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
-from aws_lambda_powertools.utilities.parser import parse
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import client, error_code
@@ -48,11 +47,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, s
     """Dispatches one task event. Every field goes on as it came, those unknown here included.
 
     Raises:
-        pydantic.ValidationError: the event does not satisfy the contract; its text names fields, never values.
+        InvalidContract: the event does not satisfy the contract; its text names the field, never a value.
         TokenMissing, DispatchFailed: see there.
     """
     telemetry.bind_delivery(event.get("delivery_id"))
-    task: TaskEvent = parse(event=event, model=TaskEvent)
+    task = TaskEvent.read(event)
     telemetry.bind(task, execution=task.execution, token=task.taskToken)
     if task.taskToken is None:
         raise TokenMissing("the event has no taskToken")

@@ -2,94 +2,88 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import pydantic_core
-from aws_lambda_powertools.utilities.parser import parse
-from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError, WrapValidator, create_model
+from msgspec import Meta, ValidationError, convert, field
 
+from shared.contract import Contract, InvalidContract, read_object
 from shared.job import (
     BaseChange,
     Before,
     Changes,
     Commit,
-    Contract,
     Installation,
     Job,
+    Moment,
     PullRequest,
     Repository,
     Sender,
     Sha,
-    Text,
 )
 from webhook.delivery import Rejected
 
-if TYPE_CHECKING:
-    from pydantic import ValidatorFunctionWrapHandler
-
 TEXT_MAX_BYTES = 256
 
+Model = TypeVar("Model", bound=Contract)
 
-def cut(text: Any) -> Any:
+
+def cut(text: str) -> str:
     """The text, at most TEXT_MAX_BYTES long in UTF-8. Bytes, because emojis would make a job four times as large."""
-    if not isinstance(text, str):
-        return text
     raw = text.encode("utf-8", "replace")
     return text if len(raw) <= TEXT_MAX_BYTES else raw[:TEXT_MAX_BYTES].decode("utf-8", "ignore")
 
 
-def usable(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+def usable(value: object, kind: Any) -> Any:
     """The value, or None where it is none that can be used: what only helps must not cost a delivery."""
     try:
-        # A number would be taken for a time, too.
-        return validate(value) if isinstance(value, str | dict) else None
+        return convert(value, kind)
     except ValidationError:
         return None
 
 
-CutText = Annotated[Text, BeforeValidator(cut)]
+class _Commit(Contract, frozen=True, kw_only=True):
+    ref: str
+    sha: Sha
 
 
-class _Commit(Commit):
-    ref: CutText
-
-
-class _PullRequest(PullRequest):
-    title: CutText
+class _PullRequest(Contract, frozen=True, kw_only=True):
+    number: Annotated[int, Meta(ge=1)]
+    title: str
     head: _Commit
     base: _Commit
-    updated_at: Annotated[AwareDatetime | None, WrapValidator(usable)] = None
+    updated_at: Any = None
 
 
-class _Before(Before):
-    from_: CutText = Field(alias="from")
+class _Before(Contract, frozen=True, kw_only=True):
+    from_: str = field(name="from")
 
 
-class _BaseChange(BaseChange):
+class _BaseChange(Contract, frozen=True, kw_only=True):
     ref: _Before | None = None
     sha: _Before | None = None
 
 
-class _Changes(Changes):
+class _Changes(Contract, frozen=True, kw_only=True):
     base: _BaseChange | None = None
 
 
-class _Sender(Sender):
-    login: CutText
+class _Sender(Contract, frozen=True, kw_only=True):
+    login: str
 
 
-class _Payload(Contract):
-    """What a job needs of a payload. GitHub's names, so that an error names GitHub's field."""
+class _Payload(Contract, frozen=True, kw_only=True):
+    """What a job needs of a payload, its texts uncut. GitHub's names, so that an error names GitHub's field."""
 
     repository: Repository
     pull_request: _PullRequest
-    before: Annotated[Sha | None, WrapValidator(usable)] = None
-    changes: Annotated[_Changes | None, WrapValidator(usable)] = None
+    before: Any = None
+    changes: Any = None
     installation: Installation | None = None
     sender: _Sender
 
 
-_ActionOnly = create_model("_ActionOnly", __base__=Contract, action=(str, ...))
+class _ActionOnly(Contract, frozen=True, kw_only=True):
+    action: str
 
 
 def decode(body: bytes) -> dict[str, Any]:
@@ -99,12 +93,9 @@ def decode(body: bytes) -> dict[str, Any]:
         Rejected: 400, the body is not JSON or not an object.
     """
     try:
-        payload = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
-    except ValueError:
-        raise Rejected(400, "invalid", "the body is not JSON", "body") from None
-    if not isinstance(payload, dict):
-        raise Rejected(400, "invalid", "the body is not a JSON object", "body")
-    return payload
+        return read_object(body)
+    except InvalidContract as error:
+        raise Rejected(400, "invalid", f"the body is {error.problem}", "body") from None
 
 
 def payload_actions(payload: dict[str, Any]) -> tuple[str, ...]:
@@ -115,7 +106,7 @@ def payload_actions(payload: dict[str, Any]) -> tuple[str, ...]:
     Raises:
         Rejected: 400, it is missing or no text.
     """
-    action = str(_parse(payload, _ActionOnly).action)
+    action = _parsed(payload, _ActionOnly).action
     changes = payload.get("changes")
     if action == "edited" and isinstance(changes, dict) and changes.get("base"):
         return (f"{action}.base", action)
@@ -133,18 +124,36 @@ def project(payload: dict[str, Any], *, action: str, delivery_id: str) -> Job:
     Raises:
         Rejected: 400, naming the field that is missing or of the wrong type.
     """
-    fields: _Payload = _parse(payload, _Payload)
-    if fields.changes is not None and fields.changes.base is None:
-        # What else an edit changed is nobody's business here.
-        fields = fields.model_copy(update={"changes": None})
-    # Through plain values: the narrower models above exist for the cutting only, and a job has the contract's own.
-    return Job.model_validate({"action": action, "delivery_id": delivery_id, **fields.model_dump()})
+    fields = _parsed(payload, _Payload)
+    pull = fields.pull_request
+    return Job(
+        action=action,
+        delivery_id=delivery_id,
+        repository=fields.repository,
+        pull_request=PullRequest(
+            number=pull.number,
+            title=cut(pull.title),
+            head=Commit(ref=cut(pull.head.ref), sha=pull.head.sha),
+            base=Commit(ref=cut(pull.base.ref), sha=pull.base.sha),
+            updated_at=usable(pull.updated_at, Moment),
+        ),
+        before=usable(fields.before, Sha),
+        changes=_base_change(usable(fields.changes, _Changes)),
+        installation=fields.installation,
+        sender=Sender(login=cut(fields.sender.login)),
+    )
 
 
-def _parse(payload: dict[str, Any], model: Any) -> Any:
+def _base_change(changes: _Changes | None) -> Changes | None:
+    """What else an edit changed is nobody's business here."""
+    if changes is None or changes.base is None:
+        return None
+    ref, sha = (None if one is None else Before(from_=cut(one.from_)) for one in (changes.base.ref, changes.base.sha))
+    return Changes(base=BaseChange(ref=ref, sha=sha))
+
+
+def _parsed(payload: dict[str, Any], model: type[Model]) -> Model:
     try:
-        return parse(event=payload, model=model)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise Rejected(400, "invalid", f"the field is not valid: {first['type']}", field) from None
+        return model.read(payload)
+    except InvalidContract as error:
+        raise Rejected(400, "invalid", f"the field is not valid: {error.problem}", error.field) from None

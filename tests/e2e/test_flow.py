@@ -38,7 +38,7 @@ def test_nothing_is_left_in_the_machines_temporary_folder(
 def test_the_execution_succeeds_with_the_outcome_of_its_job(deployed: Deployed, done: Flow) -> None:
     assert (done.http_status, done.answer) == (202, {"result": "started", "execution": done.delivery_id})
     assert done.status == "SUCCEEDED", (done.error, done.cause)
-    outcome = Outcome.model_validate(done.output)
+    outcome = Outcome.read(done.output)
     assert (outcome.action, outcome.delivery_id) == (done.action, done.delivery_id)
     assert outcome.conclusion == "success", outcome.summary
 
@@ -46,7 +46,7 @@ def test_the_execution_succeeds_with_the_outcome_of_its_job(deployed: Deployed, 
 def test_the_input_is_a_small_job(deployed: Deployed, done: Flow) -> None:
     execution = deployed.client("stepfunctions").describe_execution(executionArn=done.execution_arn)
     assert len(execution["input"].encode()) <= JOB_MAX_BYTES
-    job = Job.model_validate_json(execution["input"])
+    job = Job.read_json(execution["input"])
     assert job.pull_request.head.sha == deployed.github.pull_request().head_sha
 
 
@@ -61,7 +61,7 @@ def test_the_pull_request_shows_pending_then_success(deployed: Deployed, done: F
 
 
 def test_the_bundle_is_what_its_manifest_says(deployed: Deployed, build: Flow) -> None:
-    artifacts = Outcome.model_validate(build.output).artifacts
+    artifacts = Outcome.read(build.output).artifacts
     s3 = deployed.client("s3")
     sha = deployed.github.pull_request().head_sha
     keys = [one["Key"] for one in s3.list_objects_v2(Bucket=deployed.stack.info.artifact_bucket)["Contents"]]

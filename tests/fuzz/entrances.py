@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPersistenceLayerError
-from pydantic import ValidationError
 
 from processor.actions import build, synchronize
 from processor.callback import CallbackUnavailable
 from pullrequest.claim import Claims
 from pullrequest.errors import GitHubUnavailable, WorkError
+from shared.contract import InvalidContract
 from shared.idempotency import OncePerToken
 from shared.job import JOB_MAX_BYTES, Job, Outcome
 from tests.conftest import ROOT
@@ -207,7 +207,7 @@ def webhook(data: bytes) -> str:
         assert is_genuine(event), f"asked for an execution without a valid signature: {text}"
     for request in machine.started:
         assert request["stateMachineArn"] == MACHINE
-        assert request["name"].startswith(Job.model_validate_json(request["input"]).delivery_id)
+        assert request["name"].startswith(Job.read_json(request["input"]).delivery_id)
     for message in queues.sent:
         assert message["QueueUrl"] == REPLAY_QUEUE
     for job in [request["input"] for request in machine.started] + [message["MessageBody"] for message in queues.sent]:
@@ -299,7 +299,7 @@ def is_genuine(event: dict[str, Any]) -> bool:
 
 def _check_job(text: str, payload: dict[str, Any]) -> None:
     assert len(text.encode()) <= JOB_MAX_BYTES
-    job = Job.model_validate_json(text)
+    job = Job.read_json(text)
     assert job.action in ("build", "synchronize")
     # Of the bytes that were signed, and of no others.
     assert job.pull_request.number == payload["pull_request"]["number"]
@@ -332,7 +332,7 @@ def project(data: bytes) -> str:
         contents.check_text(first, 200)
         assert first.field
         return f"{first.status} {first.field}"
-    assert Job.model_validate_json(first) == Job.model_validate(json.loads(first))
+    assert Job.read_json(first) == Job.read(json.loads(first))
     assert len(first.encode()) <= JOB_MAX_BYTES
     # Also when somebody writes it with escapes, as json.dumps does.
     assert len(json.dumps(json.loads(first))) <= JOB_MAX_BYTES
@@ -386,7 +386,7 @@ def task(data: bytes) -> str:
         try:
             result: Any = handler.lambda_handler(event, LambdaContext())
         except (
-            ValidationError,
+            InvalidContract,
             handler.TokenMissing,
             handler.DispatchFailed,
             IdempotencyPersistenceLayerError,
@@ -537,7 +537,7 @@ def processor(data: bytes) -> str:
         assert request["taskToken"] == event["taskToken"]
         assert mark not in repr({**request, "taskToken": ""})
         if kind == "success":
-            result = f"success {Outcome.model_validate_json(request['output']).conclusion}"
+            result = f"success {Outcome.read_json(request['output']).conclusion}"
         else:
             assert json.loads(request["cause"]).keys() == {"error", "message"}
             result = f"failure {request['error']}"
@@ -557,7 +557,7 @@ def _processed(handler: Any, event: dict[str, Any], context: LambdaContext, mark
         assert has_token
         return "ended quietly"
     assert not has_token
-    return f"returned {Outcome.model_validate(outcome).conclusion}"
+    return f"returned {Outcome.read(outcome).conclusion}"
 
 
 HANDLERS: tuple[Callable[[], Any], ...] = (webhook_handler, task_handler, processor_handler)

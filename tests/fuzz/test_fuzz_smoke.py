@@ -34,7 +34,7 @@ REACHED = {
     "webhook": {"202 started", "202 restarted", "202 queued", "200 duplicate", "200 pong", "401 unauthorized",
                 "400 invalid", "409 exhausted", "503 unavailable", "413 too_large", "202 ignored", "415 unsupported"},
     "projection": {"job", "400 body", "400 action"},
-    "task": {"dispatched", "ValidationError", "DispatchFailed", "IdempotencyPersistenceLayerError"},
+    "task": {"dispatched", "InvalidContract", "DispatchFailed", "IdempotencyPersistenceLayerError"},
     "processor": {"success success", "success neutral", "failure InvalidJob", "failure UnknownAction",
                   "CallbackUnavailable", "ended quietly"},
     "dead_work": {"destination", "event", "execution", "delivery", "unreadable"},

@@ -131,7 +131,7 @@ def test_layers_are_for_the_platform_and_the_python_of_the_template(package: Pat
         assert layer["CompatibleRuntimes"] == [function["Runtime"]]
         assert layer["CompatibleArchitectures"] == function["Architectures"]
     libraries = [file.name for layer in LAYERS for file in (package / layer).rglob("*.so")]
-    assert any("pydantic_core" in name for name in libraries)
+    assert any("msgspec" in name for name in libraries)
     for name in libraries:
         assert "x86_64" not in name
         assert "aarch64" in name or "abi3" in name, name
@@ -148,7 +148,7 @@ def test_only_who_writes_to_github_has_its_client(resources: dict[str, Any], roo
 
 def test_no_layer_repeats_another(package: Path) -> None:
     base, github = ({one.name for one in (package / layer / "python").iterdir()} for layer in LAYERS)
-    assert {"aws_lambda_powertools", "boto3", "botocore", "pydantic", "aws_xray_sdk"} <= base
+    assert {"aws_lambda_powertools", "boto3", "botocore", "msgspec", "aws_xray_sdk"} <= base
     assert {"github", "requests", "yaml", "unidiff"} <= github
     # Bytecode of single modules.
     assert base & github <= {"__pycache__"}

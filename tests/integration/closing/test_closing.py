@@ -43,7 +43,7 @@ def job(github: LocalGitHub, job_data: dict[str, Any]) -> Job:
     job_data["repository"]["full_name"] = pull_request.full_name
     job_data["pull_request"] |= {"number": pull_request.number}
     job_data["pull_request"]["head"]["sha"] = pull_request.head_sha
-    return Job.model_validate(job_data)
+    return Job.read(job_data)
 
 
 @pytest.fixture

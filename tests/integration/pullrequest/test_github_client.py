@@ -68,7 +68,7 @@ def server(running: LocalGitHub) -> Server:
 
 
 def job_of(pull_request: PullRequest, action: str = "synchronize", **fields: Any) -> Job:
-    return Job.model_validate(
+    return Job.read(
         {
             "action": action,
             "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",

@@ -102,7 +102,7 @@ def a_file(number: int = 0) -> dict[str, Any]:
 
 def a_job(**fields: Any) -> Job:
     updated_at = fields.pop("updated_at", None)
-    return Job.model_validate(
+    return Job.read(
         {
             "action": "synchronize",
             "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",

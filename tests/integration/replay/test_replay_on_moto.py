@@ -39,9 +39,9 @@ def executions(account: Account) -> dict[str, str]:
 def ended(account: Account, job: dict[str, Any], name: str = DELIVERY_ID) -> None:
     """An execution of the job that was aborted."""
     client = boto3.client("stepfunctions")
-    arn = client.start_execution(
-        stateMachineArn=account.state_machine_arn, name=name, input=Job.model_validate(job).to_json()
-    )["executionArn"]
+    arn = client.start_execution(stateMachineArn=account.state_machine_arn, name=name, input=Job.read(job).to_json())[
+        "executionArn"
+    ]
     client.stop_execution(executionArn=arn)
 
 

@@ -55,7 +55,7 @@ def ended(name: str, status: str = "FAILED", minutes_ago: float = 10) -> dict[st
 
 class Stage:
     def __init__(self, account: Account, job_data: dict[str, Any]) -> None:
-        self.job = Job.model_validate(job_data)
+        self.job = Job.read(job_data)
         self.sqs = boto3.client("sqs")
         self.dynamodb = boto3.client("dynamodb")
         self.queues = [self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("ended", "dead")]

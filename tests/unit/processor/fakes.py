@@ -26,7 +26,7 @@ NEWER_SHA = "c" * 40
 
 
 def a_job(action: str = "synchronize") -> Job:
-    return Job.model_validate(
+    return Job.read(
         {
             "action": action,
             "delivery_id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
@@ -156,7 +156,7 @@ class FakeClaim:
 
     def decide(self, result: Any, duration_ms: int) -> StoredResult:
         self._say("decided")
-        stored = StoredResult(**result.model_dump(), duration_ms=duration_ms)
+        stored = StoredResult.of(result, duration_ms)
         self.result, self.phase = stored, "decided"
         return stored
 

@@ -79,7 +79,7 @@ def test_every_action_says_what_it_does(name: str) -> None:
 
 def test_a_reported_result_is_found_and_nothing_is_written() -> None:
     work, action = FakeWork(), AnAction()
-    stored = StoredResult(**FINE.model_dump(), duration_ms=7)
+    stored = StoredResult.of(FINE, 7)
 
     assert carried_out(action, work, FakeClaim("reported", stored)) == stored
     assert (action.runs, work.github.statuses) == (0, [])
@@ -91,7 +91,7 @@ def test_a_decided_result_is_shown_once_and_not_worked_out_again(is_shown: bool)
     work.github.statuses = [("pending", "looking", None)]
     if is_shown:
         work.github.statuses.append(("success", "fine", "https://details.example"))
-    claim = FakeClaim("decided", StoredResult(**FINE.model_dump(), duration_ms=7), True, True)
+    claim = FakeClaim("decided", StoredResult.of(FINE, 7), True, True)
 
     assert carried_out(action, work, claim).duration_ms == 7
     assert action.runs == 0

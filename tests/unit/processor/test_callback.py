@@ -29,7 +29,7 @@ def outcome() -> Outcome:
 
 def test_success_carries_the_outcome(client: Any, outcome: Outcome) -> None:
     with Stubber(client) as stub:
-        stub.add_response("send_task_success", {}, {"taskToken": TOKEN, "output": outcome.model_dump_json()})
+        stub.add_response("send_task_success", {}, {"taskToken": TOKEN, "output": outcome.to_json()})
         Callback(TOKEN, client, client).succeed(outcome)
         stub.assert_no_pending_responses()
 

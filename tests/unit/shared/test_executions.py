@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from msgspec import structs
 
 from shared.executions import EXECUTION_LIMIT, Executions, ExecutionsExhausted, ExecutionsUnavailable
 from shared.job import Job
@@ -56,7 +57,7 @@ def executions(stepfunctions: StepFunctions) -> Executions:
 
 @pytest.fixture
 def job(job_data: dict[str, Any]) -> Job:
-    return Job.model_validate(job_data)
+    return Job.read(job_data)
 
 
 def test_the_name_is_the_delivery(stepfunctions: StepFunctions, executions: Executions, job: Job) -> None:
@@ -120,7 +121,7 @@ def test_any_other_answer_is_unavailability(
 
 
 def test_the_longest_name_is_legal(stepfunctions: StepFunctions, executions: Executions, job: Job) -> None:
-    longest = job.model_copy(update={"delivery_id": "d" * 64})
+    longest = structs.replace(job, delivery_id="d" * 64)
     for attempt in range(1, EXECUTION_LIMIT):
         stepfunctions.exists("d" * 64 if attempt == 1 else f"{'d' * 64}-{attempt}", longest, "FAILED")
     stepfunctions.started(f"{'d' * 64}-{EXECUTION_LIMIT}", longest)

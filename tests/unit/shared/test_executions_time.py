@@ -54,7 +54,7 @@ class StepFunctions:
 
 @pytest.fixture
 def job(job_data: dict[str, Any]) -> Job:
-    return Job.model_validate(job_data)
+    return Job.read(job_data)
 
 
 def started(stepfunctions: StepFunctions, job: Job) -> str:

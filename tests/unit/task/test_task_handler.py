@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from botocore.exceptions import ClientError, ReadTimeoutError
-from pydantic import ValidationError
 
+from shared.contract import InvalidContract
 from shared.settings import ConfigurationError
 from tests.support import LambdaContext, log_to_current_stdout
 
@@ -139,7 +139,7 @@ def test_an_invalid_event_raises_without_its_content(
     handler: ModuleType, event: dict[str, Any], context: LambdaContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event["pull_request"]["number"] = "seven"
-    with pytest.raises(ValidationError) as failure:
+    with pytest.raises(InvalidContract) as failure:
         handler.lambda_handler(event, context)
     assert "pull_request.number" in str(failure.value)
     assert TOKEN not in str(failure.value) + repr(failure.value) + capsys.readouterr().out

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from processor.actions.build.archive import File, Tree
     from processor.actions.build.syntax import SyntaxProblem
     from processor.work import Work
-    from shared.job import Contract, Job
+    from shared.contract import Contract
+    from shared.job import Job
 
 TRIGGERS = {"pull_request": ("build",)}
 PENDING = "building the source bundle"
@@ -118,9 +119,11 @@ def _result(manifest: bundle.Manifest, job: Job, work: Work) -> Result:
         summary="; ".join(parts),
         details_url=work.artifacts.link(manifest.bundle.key),
         artifacts={
-            "bundle": manifest.bundle.model_dump(),
+            "bundle": manifest.bundle.plain(),
             "manifest": bundle.manifest_key(job),
-            **counts.model_dump(exclude={"problems", "left_out"}),
+            "files": counts.files,
+            "symlinks": counts.symlinks,
+            "not_checked": counts.not_checked,
             "problems": _listing(manifest.problems, counts.problems),
             "left_out": _listing(manifest.left_out, counts.left_out),
         },
@@ -128,7 +131,7 @@ def _result(manifest: bundle.Manifest, job: Job, work: Work) -> Result:
 
 
 def _listing(items: Sequence[Contract], count: int) -> dict[str, Any]:
-    listed = [item.model_dump(exclude_none=True) for item in items[:MAX_LISTED]]
+    listed = [item.plain() for item in items[:MAX_LISTED]]
     for item in listed:
         item["path"] = printable(item["path"], 120)
     return {"count": count, "items": listed, "left_out": count - len(listed)}

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from pydantic import ValidationError
-
 from processor.actions.build.archive import HashingWriter
 from processor.artifacts import object_key
-from shared.job import Contract
+from shared.contract import Contract, InvalidContract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,13 +28,13 @@ MAX_LISTED_PROBLEMS = 1000
 """Problems that a manifest lists; the rest is counted."""
 
 
-class BundleObject(Contract):
+class BundleObject(Contract, frozen=True, kw_only=True):
     key: str
     sha256: str
     size: int
 
 
-class FileProblem(Contract):
+class FileProblem(Contract, frozen=True, kw_only=True, omit_defaults=True):
     """A file that its language cannot read."""
 
     path: str
@@ -44,14 +42,14 @@ class FileProblem(Contract):
     line: int | None = None
 
 
-class LeftOutEntry(Contract):
+class LeftOutEntry(Contract, frozen=True, kw_only=True):
     """An entry of the archive that is not in the bundle."""
 
     path: str
     reason: str
 
 
-class Counts(Contract):
+class Counts(Contract, frozen=True, kw_only=True):
     files: int
     symlinks: int
     left_out: int
@@ -60,7 +58,7 @@ class Counts(Contract):
     """Files of a known language that were not parsed: see processor.actions.build.syntax.NotChecked."""
 
 
-class Manifest(Contract):
+class Manifest(Contract, frozen=True, kw_only=True):
     """The head of a manifest. The stored document goes on with ``files`` and ``symlinks``, one an entry."""
 
     schema_version: Literal[1] = 1
@@ -90,8 +88,8 @@ def find(store: ArtifactStore, job: Job) -> Manifest | None:
     if content is None:
         return None
     try:
-        return Manifest.model_validate_json(content)
-    except ValidationError:
+        return Manifest.read_json(content)
+    except InvalidContract:
         # Of another schema version.
         return None
 
@@ -99,7 +97,7 @@ def find(store: ArtifactStore, job: Job) -> Manifest | None:
 def write_manifest(manifest: Manifest, tree: Tree, target: BinaryIO, checkpoint: Callable[[], None]) -> Digest:
     """Writes the whole document, entry by entry: the same tree gives the same bytes."""
     output = HashingWriter(target)
-    head = manifest.model_dump_json()
+    head = manifest.to_json()
     output.write(head.removesuffix("}").encode() + b',"files":[')
     for number, file in enumerate(tree.files):
         checkpoint()
