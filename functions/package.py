@@ -49,7 +49,7 @@ UNUSED = (
     "bin",
     "boto3/data",
     "boto3/examples",
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui",
+    "aws_lambda_powertools/event_handler",
     # Powertools' utilities that nothing of ours uses, nor another utility; most need what is not installed.
     *(
         f"aws_lambda_powertools/utilities/{name}"
@@ -59,11 +59,17 @@ UNUSED = (
             "data_masking",
             "feature_flags",
             "kafka",
+            "parser",
             "streaming",
             "validation",
         )
     ),
     "dateutil/zoneinfo/*.tar.gz",
+    # What makes bindings: PyNaCl and cryptography ship with theirs.
+    "cffi",
+    "pycparser",
+    # Compiled, beside the same in Python: requests guesses an encoding with it, which nobody here asks for.
+    "charset_normalizer/*.so",
     "*-stubs",
     "**/*.c",
     "**/*.pyi",

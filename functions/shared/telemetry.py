@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
+from shared import start
 from shared.job import DELIVERY_ID_PATTERN
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Telemetry:
                 self.log.exception("invocation failed", error=type(error).__name__)
                 raise
 
+        start.is_over()
         return instrumented  # type: ignore[no-any-return]
 
     def count(self, metric: Metric, value: float = 1, **by: str) -> None:
