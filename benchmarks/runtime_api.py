@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 60.0
 """For each event, the start of the process included."""
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8"
+"""Sampled where the environment has an X-Ray daemon."""
 CLIENT = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
 """What the runtime client consists of. The function sees nothing else of the environment."""
 
@@ -142,7 +144,7 @@ def _handler(
                 "Lambda-Runtime-Deadline-Ms": str(round((time.time() + 60) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn": f"arn:aws:lambda:us-east-1:123456789012:function:"
                 f"{environ.get('AWS_LAMBDA_FUNCTION_NAME', 'function')}:live",
-                "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0",
+                "Lambda-Runtime-Trace-Id": f"{TRACE};Sampled={int('AWS_XRAY_DAEMON_ADDRESS' in environ)}",
                 "Content-Type": "application/json",
                 "Content-Length": str(len(event)),
             }.items():
