@@ -27,6 +27,7 @@ PULL: Final = "GET /repos/{owner}/{repo}/pulls/{number}"
 FILES: Final = "GET /repos/{owner}/{repo}/pulls/{number}/files"
 STATUSES: Final = "GET /repos/{owner}/{repo}/statuses/{sha}"
 SET_STATUS: Final = "POST /repos/{owner}/{repo}/statuses/{sha}"
+BASE_FILE: Final = "GET /repos/{owner}/{repo}/contents/{path}"
 ARCHIVE_LINK: Final = "GET /repos/{owner}/{repo}/tarball/{ref}"
 ARCHIVE: Final = "GET archive"
 INSTALLATION_TOKEN: Final = "POST /app/installations/{installation_id}/access_tokens"  # noqa: S105 - a path
@@ -97,6 +98,13 @@ RULES: tuple[Rule, ...] = (
         "the pull request, its files or its commit are not known yet where the question was asked",
         (404,),
         calls=(PULL, FILES, STATUSES, SET_STATUS, ARCHIVE_LINK, ARCHIVE),
+    ),
+    Rule(
+        Verdict.LAG,
+        "the base's commit is not known yet where the file was asked for; any other 404 says that there is no file",
+        (404,),
+        calls=(BASE_FILE,),
+        message="No commit found",
     ),
     Rule(
         Verdict.LAG,

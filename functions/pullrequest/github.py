@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import requests.adapters
@@ -16,6 +17,7 @@ from github import Auth
 from pullrequest.answers import (
     ARCHIVE,
     ARCHIVE_LINK,
+    BASE_FILE,
     FILES,
     LAG_SECONDS,
     PULL,
@@ -76,6 +78,10 @@ MAX_DESCRIPTION = 140
 
 _DOWNLOAD_TIMEOUT_SECONDS = (5.0, 30.0)
 """To connect, and to wait for further bytes: codeload packs large repositories while it sends them."""
+
+
+class NoPlainFile(Exception):
+    """What stands at a path is no file that GitHub hands over whole: a folder, a link, or more than 1 MB."""
 
 
 class ByteStream(Protocol):
@@ -178,6 +184,25 @@ class PullRequestClient:
             yield from page
             if len(page) < PAGE:
                 return
+
+    def base_file(self, path: str) -> bytes | None:
+        """A file as it is at the job's base SHA; None where there is none.
+
+        Args:
+            path: as git has it.
+
+        Raises:
+            NoPlainFile: see there.
+        """
+        if any(part in ("", ".", "..") for part in path.split("/")):
+            # Git has no such path, and HTTP would make another one of it.
+            raise NoPlainFile
+        try:
+            return self.patiently(partial(self._base_file, path))
+        except GitHubRefused as refusal:
+            if refusal.status == requests.codes.not_found:
+                return None
+            raise
 
     def set_status(self, state: State, description: str, target_url: str | None = None) -> None:
         """Sets the action's commit status on the job's head SHA: one try, see ``patiently``.
@@ -283,6 +308,17 @@ class PullRequestClient:
         if len(page) < min(expected, PAGE) and self._calls.age() < LAG_SECONDS:
             raise GitHubLagging(f"{FILES}: fewer than the pull request changes", FILES)
         return page
+
+    def _base_file(self, path: str) -> bytes:
+        with self._calls.call(BASE_FILE):
+            _, answer = self._requester.requestJsonAndCheck(
+                "GET",
+                f"{self._path}/contents/{quote(path)}",
+                parameters={"ref": self._job.pull_request.base.sha},
+            )
+            if isinstance(answer, dict) and answer["type"] == "file" and answer["encoding"] == "base64":
+                return base64.b64decode(answer["content"])
+        raise NoPlainFile
 
     def _shown(self) -> CommitStatus | None:
         with self._calls.call(STATUSES):
