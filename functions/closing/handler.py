@@ -15,7 +15,7 @@ from pullrequest.credential import Credential
 from pullrequest.errors import GitHubRefused, WorkError
 from pullrequest.github import PullRequestClient, connect
 from pullrequest.github_access import Installations, Patience
-from pullrequest.showing import show, show_result
+from pullrequest.showing import Display, State, show, show_result
 from shared.aws import client
 from shared.dead_work import DeadWork, PoisonMessage, read
 from shared.ended import ENDED_WITHOUT_SUCCESS, EndedExecutions
@@ -49,7 +49,10 @@ consumer = QueueConsumer(client("sqs"), _quarantine, telemetry)
 GONE = {404, 410, 422}
 """GitHub's answers when repository or commit are not there: they will not come back."""
 
-_REASONS = {"TIMED_OUT": "timed out", "ABORTED": "aborted"}
+_ENDS: dict[str, tuple[State, str]] = {"TIMED_OUT": ("timed_out", "timed out"), "ABORTED": ("cancelled", "aborted")}
+_WHAT_TO_DO = """The work could not be done; nothing is said of the pull request.
+
+Press *Re-run*, or push again. An operator finds what happened with `make trace DELIVERY={delivery}`."""
 
 
 @telemetry.handler
@@ -98,6 +101,13 @@ def age_of(dead: DeadWork) -> float:
     return clock() - dead.started_at.timestamp() if dead.started_at else float("inf")
 
 
+def not_finished(dead: DeadWork) -> Display:
+    """What is shown of work that ended without a result. It is no ``failure``: that is for what a pull request does."""
+    state, reason = _ENDS.get(dead.status or "", ("cancelled", dead.error or "failed"))
+    text = _WHAT_TO_DO.format(delivery=dead.job.delivery_id)
+    return Display(state, f"not finished: {reason}", text=text)
+
+
 def close_status(
     dead: DeadWork,
     execution: str,
@@ -131,7 +141,7 @@ def close_status(
             # The work was done and only could not be shown.
             show_result(github, claim, claim.result)
         else:
-            show(github, claim, "error", f"not finished: {_REASONS.get(dead.status or '') or dead.error or 'failed'}")
+            show(github, claim, not_finished(dead))
             claim.end("closed", pending_shown=False)
     except WorkError:
         # Other executions of the same work need not wait for this one.

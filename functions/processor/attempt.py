@@ -5,19 +5,23 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from processor.errors import OutcomeTooLarge
 from pullrequest.errors import WorkError
 from pullrequest.result import Result, StoredResult
-from pullrequest.showing import STATES, show, show_result
+from pullrequest.showing import Display, show, show_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from processor.work import Action, Work
     from pullrequest.claim import Claim
+    from pullrequest.finding import Findings
     from pullrequest.github import PullRequestClient
     from shared.job import Job
 
+SUPERSEDED = "A newer push has work of its own; this one's was stopped."
 RESULT_MAX_BYTES = 64 * 1024
 """Far below Step Functions' 256 KiB: the result is also stored in the table, twice, and shown."""
 
@@ -60,9 +64,9 @@ def carry_out(
         if newest := work.github.newer_head():
             return _superseded(newest, work.github, claim, elapsed_ms())
         if claim.result is None:
-            show(work.github, claim, "pending", action.PENDING)
+            show(work.github, claim, Display("pending", action.PENDING))
             claim.written()
-            result = _bounded(action.run(job, work))
+            result = _bounded(with_findings(action.run(job, work), work.findings))
             work.checkpoint()
             if newest := work.github.newer_head():
                 return _superseded(newest, work.github, claim, elapsed_ms())
@@ -83,15 +87,21 @@ def _superseded(newest: str, github: PullRequestClient, claim: Claim, elapsed_ms
     """Ends work for a SHA that is not the head any more; what is shown of it is closed."""
     result = Result(conclusion="cancelled", summary=f"superseded by {newest[:7]}")
     if claim.pending_shown:
-        show(github, claim, STATES[result.conclusion], result.summary)
+        show(github, claim, Display(result.conclusion, result.summary, text=SUPERSEDED))
     claim.end("released", pending_shown=False)
     return StoredResult.of(result, elapsed_ms)
+
+
+def with_findings(result: Result, findings: Findings) -> Result:
+    """The result, with what was found in single files."""
+    return structs.replace(result, findings=tuple(findings.items), findings_left_out=findings.left_out)
 
 
 def _bounded(result: Result) -> Result:
     # An action may be anybody's: what its result holds has to come out of the table again.
     Result.read(result.plain())
-    size = len(result.to_json().encode())
+    # Findings and text are bounded by themselves, and in no outcome.
+    size = len(structs.replace(result, findings=(), text="").to_json().encode())
     if size > RESULT_MAX_BYTES:
         raise OutcomeTooLarge(f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed")
     return result

@@ -28,6 +28,10 @@ FILES: Final = "GET /repos/{owner}/{repo}/pulls/{number}/files"
 STATUSES: Final = "GET /repos/{owner}/{repo}/statuses/{sha}"
 SET_STATUS: Final = "POST /repos/{owner}/{repo}/statuses/{sha}"
 BASE_FILE: Final = "GET /repos/{owner}/{repo}/contents/{path}"
+CREATE_CHECK: Final = "POST /repos/{owner}/{repo}/check-runs"
+CHECK: Final = "GET /repos/{owner}/{repo}/check-runs/{check_run_id}"
+UPDATE_CHECK: Final = "PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}"
+CHECKS: Final = "GET /repos/{owner}/{repo}/commits/{ref}/check-runs"
 ARCHIVE_LINK: Final = "GET /repos/{owner}/{repo}/tarball/{ref}"
 ARCHIVE: Final = "GET archive"
 INSTALLATION_TOKEN: Final = "POST /app/installations/{installation_id}/access_tokens"  # noqa: S105 - a path
@@ -97,7 +101,7 @@ RULES: tuple[Rule, ...] = (
         Verdict.LAG,
         "the pull request, its files or its commit are not known yet where the question was asked",
         (404,),
-        calls=(PULL, FILES, STATUSES, SET_STATUS, ARCHIVE_LINK, ARCHIVE),
+        calls=(PULL, FILES, STATUSES, SET_STATUS, CREATE_CHECK, CHECK, UPDATE_CHECK, CHECKS, ARCHIVE_LINK, ARCHIVE),
     ),
     Rule(
         Verdict.LAG,
@@ -110,8 +114,14 @@ RULES: tuple[Rule, ...] = (
         Verdict.LAG,
         "the commit of a push is not known yet where statuses are written",
         (422,),
-        calls=(STATUSES, SET_STATUS),
+        calls=(STATUSES, SET_STATUS, CREATE_CHECK, CHECKS),
         message="No commit found",
+    ),
+    Rule(
+        Verdict.OUTAGE,
+        "somebody else writes to the same check run at this moment",
+        (409,),
+        calls=(CREATE_CHECK, UPDATE_CHECK),
     ),
     Rule(Verdict.CREDENTIAL, "the credential was rotated or revoked since it was read", (401,)),
     Rule(

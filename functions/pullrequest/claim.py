@@ -82,6 +82,8 @@ class WorkRecord:
     lease_until: int
     writing_until: int
     pending_shown: bool
+    check_run: int | None
+    """Id of the check run that is shown as pending; None where it is a status, or where the answer was lost."""
     result: StoredResult | None
     base_sha: str | None
     """The base that the result is for; None in records of before it was kept, which count for every base."""
@@ -99,6 +101,7 @@ class WorkRecord:
             lease_until=int(item["lease_until"]["N"]),
             writing_until=int(item["writing_until"]["N"]),
             pending_shown=item["pending_shown"]["BOOL"],
+            check_run=int(item["check_run"]["N"]) if "check_run" in item else None,
             result=StoredResult.read_json(result) if result else None,
             base_sha=item["base_sha"]["S"] if "base_sha" in item else None,
         )
@@ -293,6 +296,8 @@ class Claim:
         """The result of this very work, where there is one: the record may also hold that of another base."""
         self.pending_shown = record.pending_shown
         """Whether the pending status is on the commit, as far as anybody knows."""
+        self.check_run = record.check_run if record.pending_shown else None
+        """The check run that is pending, where its id is known. Whoever creates one sets it; every update keeps it."""
         self.is_taken_over = taken_over
         """Whether an earlier holder may have written something already."""
 
@@ -353,7 +358,10 @@ class Claim:
         if not self._may_be_writing:
             changes.append("writing_until = :over")
             values[":over"] = {"N": "0"}
-        self._update(changes, values)
+        if not pending_shown:
+            # It is complete: when the work is done again, that has a check run of its own.
+            self.check_run = None
+        self._update(changes, values, () if pending_shown else ("check_run",))
         self.phase, self.pending_shown = phase, pending_shown
 
     @staticmethod
@@ -362,8 +370,11 @@ class Claim:
         values = {":until": {"N": str(now + WRITE_SECONDS * 1000)}, ":yes": {"BOOL": True}}
         return ["writing_until = :until", "pending_shown = :yes"], values
 
-    def _update(self, changes: list[str], values: dict[str, Any]) -> None:
-        self._claims.update(self._job, changes, "claim = :mine", {**values, ":mine": {"S": self._id}})
+    def _update(self, changes: list[str], values: dict[str, Any], removed: Sequence[str] = ()) -> None:
+        if self.check_run is not None:
+            changes = [*changes, "check_run = :check_run"]
+            values = {**values, ":check_run": {"N": str(self.check_run)}}
+        self._claims.update(self._job, changes, "claim = :mine", {**values, ":mine": {"S": self._id}}, removed)
 
 
 def _unavailable(operation: str, error: ClientError | BotoCoreError) -> WorkRecordUnavailable:

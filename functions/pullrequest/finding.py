@@ -20,12 +20,15 @@ Level = Literal["failure", "warning", "notice", "ignore"]
 """What a repository's policy may say of a kind of finding."""
 
 MAX_FINDINGS = 200
-"""Findings that are kept; the rest is counted. With MAX_MESSAGE_BYTES it keeps a piece of work's record well below
+"""Findings that are kept; the rest is counted. With MAX_FINDINGS_BYTES it keeps a piece of work's record well below
 DynamoDB's 400 KB."""
 
 MAX_MESSAGE_BYTES = 500
 MAX_PATH_BYTES = 1024
 """A longer path cannot be annotated."""
+
+MAX_FINDINGS_BYTES = 128 * 1024
+"""All of them, as JSON."""
 
 
 class Finding(Contract, frozen=True, kw_only=True):
@@ -46,6 +49,7 @@ class Findings:
 
     def __init__(self, concerns: Callable[[str], bool] = lambda _: True) -> None:
         self._concerns = concerns
+        self._bytes = 0
         self.items: list[Finding] = []
         self.counts: Counter[str] = Counter()
         """Findings by severity, those that were not kept among them."""
@@ -62,9 +66,15 @@ class Findings:
         if level == "ignore" or not self._concerns(path):
             return
         self.counts[level] += 1
-        if len(path.encode(errors="replace")) <= MAX_PATH_BYTES and len(self.items) < MAX_FINDINGS:
-            text = printable(message, MAX_MESSAGE_BYTES)
-            self.items.append(Finding(severity=level, path=path, message=text, line=line))
+        if len(self.items) >= MAX_FINDINGS:
+            return
+        # A path that is no text in UTF-8 cannot be told to GitHub.
+        name = path.encode(errors="replace").decode()
+        finding = Finding(severity=level, path=name, message=printable(message, MAX_MESSAGE_BYTES), line=line)
+        size = len(finding.to_json())
+        if len(name.encode()) <= MAX_PATH_BYTES and self._bytes + size <= MAX_FINDINGS_BYTES:
+            self._bytes += size
+            self.items.append(finding)
 
     @property
     def left_out(self) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -18,12 +19,16 @@ from pullrequest.answers import (
     ARCHIVE,
     ARCHIVE_LINK,
     BASE_FILE,
+    CHECK,
+    CHECKS,
+    CREATE_CHECK,
     FILES,
     LAG_SECONDS,
     PULL,
     SET_STATUS,
     STATUSES,
     UNSURE_PAUSE_SECONDS,
+    UPDATE_CHECK,
     Seen,
     age_of,
     error_of,
@@ -45,6 +50,8 @@ from pullrequest.github_access import (
     sign_in_for,
 )
 from pullrequest.text import one_line
+from shared.external_id import ExternalId
+from shared.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +72,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Known = TypeVar("Known", str, int)
-State = Literal["pending", "success", "failure", "error"]
+StatusState = Literal["pending", "success", "failure", "error"]
 
 MAX_FILES = 3_000
 """GitHub lists no more files of a pull request."""
@@ -82,6 +89,17 @@ _DOWNLOAD_TIMEOUT_SECONDS = (5.0, 30.0)
 
 class NoPlainFile(Exception):
     """What stands at a path is no file that GitHub hands over whole: a folder, a link, or more than 1 MB."""
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """A check run, as GitHub has it."""
+
+    id: int
+    external_id: str | None
+    conclusion: str | None
+    """None while it is in progress."""
+    annotations: int
 
 
 class ByteStream(Protocol):
@@ -122,9 +140,12 @@ def connect(
     """
     calls = Calls(telemetry, age)
     known = installations or Installations()
+    is_app = False
 
     def signed_in(fresh: bool) -> Github:  # noqa: FBT001 - its one parameter
+        nonlocal is_app
         auth = authentication(credential.read(fresh=fresh))
+        is_app = isinstance(auth, Auth.AppAuth)
         if isinstance(auth, Auth.AppAuth):
             path = f"/repos/{job.repository.full_name}"
             installation = job.installation.id if job.installation else None
@@ -132,7 +153,10 @@ def connect(
         # Two writes a job, and at most some thirty reads: nothing to slow down.
         return sign_in(auth, api_url, calls, timeout=timeout)
 
-    return PullRequestClient(job, Access(signed_in), calls, patience or Patience(telemetry, age), download_timeout)
+    access = Access(signed_in)
+    return PullRequestClient(
+        job, access, calls, patience or Patience(telemetry, age), telemetry, download_timeout, writes_checks=is_app
+    )
 
 
 class PullRequestClient:
@@ -146,12 +170,25 @@ class PullRequestClient:
     """
 
     def __init__(
-        self, job: Job, access: Access, calls: Calls, patience: Patience, download_timeout: tuple[float, float]
+        self,
+        job: Job,
+        access: Access,
+        calls: Calls,
+        patience: Patience,
+        telemetry: Telemetry,
+        download_timeout: tuple[float, float],
+        *,
+        writes_checks: bool,
     ) -> None:
         self._job = job
         self._number = job.pull_request.number
         self._sha = job.pull_request.head.sha
         self._context = f"pullback/{job.action}"
+        self._external_id = ExternalId.of(job).to_json()
+        self._telemetry = telemetry
+        self.log = telemetry.log
+        self.writes_checks = writes_checks
+        """Whether results are shown as check runs: only an App may write them."""
         self._path = f"/repos/{job.repository.full_name}"
         self._access = access
         self._calls = calls
@@ -204,7 +241,7 @@ class PullRequestClient:
                 return None
             raise
 
-    def set_status(self, state: State, description: str, target_url: str | None = None) -> None:
+    def set_status(self, state: StatusState, description: str, target_url: str | None = None) -> None:
         """Sets the action's commit status on the job's head SHA: one try, see ``patiently``.
 
         Args:
@@ -221,7 +258,7 @@ class PullRequestClient:
             if (answer["state"], answer["context"]) != (state, self._context):
                 raise ValueError
 
-    def shows(self, state: State, description: str, target_url: str | None = None) -> bool:
+    def shows(self, state: StatusState, description: str, target_url: str | None = None) -> bool:
         """Whether the action's newest commit status on the job's head SHA is exactly this one."""
         shown = self.patiently(self._shown)
         if shown is None:
@@ -231,6 +268,52 @@ class PullRequestClient:
             _described(description),
             target_url,
         )
+
+    def give_up_checks(self) -> None:
+        """Says, once, that the App may not write checks; from here on results are shown as commit statuses."""
+        self.writes_checks = False
+        self._telemetry.count(Metric.CHECKS_NOT_PERMITTED)
+        self.log.warning("check runs are not permitted: commit statuses are set instead; give the App checks: write")
+
+    def create_check_run(self, body: dict[str, Any]) -> int:
+        """Creates the action's check run on the job's head SHA: one try, see ``patiently``.
+
+        Args:
+            body: GitHub's fields, besides those that say what it is.
+
+        Returns:
+            Its id.
+        """
+        fields = {"name": self._context, "head_sha": self._sha, "external_id": self._external_id, **body}
+        with self._calls.call(CREATE_CHECK):
+            _, answer = self._requester.requestJsonAndCheck("POST", f"{self._path}/check-runs", input=fields)
+            # Only an answer that says so is success.
+            if (answer["name"], answer["head_sha"], answer["status"]) != (self._context, self._sha, body["status"]):
+                raise ValueError
+            run: int = _known(answer["id"], int)
+            return run
+
+    def update_check_run(self, run: int, body: dict[str, Any]) -> None:
+        """Changes a check run: one try, see ``patiently``. Annotations are added to those that it has."""
+        with self._calls.call(UPDATE_CHECK):
+            _, answer = self._requester.requestJsonAndCheck("PATCH", f"{self._path}/check-runs/{run}", input=body)
+            if answer["id"] != run or answer["conclusion"] != body.get("conclusion"):
+                raise ValueError
+
+    def check_run(self, run: int) -> CheckRun | None:
+        """A check run; None where GitHub has none of this id."""
+        try:
+            return self.patiently(partial(self._check_run, run))
+        except GitHubRefused as refusal:
+            if refusal.status == requests.codes.not_found:
+                return None
+            raise
+
+    def find_check_run(self) -> CheckRun | None:
+        """The newest check run of this very work that is not complete yet."""
+        found = self.patiently(self._check_runs)
+        mine = [run for run in found if run.external_id == self._external_id and run.conclusion is None]
+        return max(mine, key=lambda run: run.id, default=None)
 
     @contextmanager
     def open_archive(self) -> Iterator[ByteStream]:
@@ -320,6 +403,21 @@ class PullRequestClient:
                 return base64.b64decode(answer["content"])
         raise NoPlainFile
 
+    def _check_run(self, run: int) -> CheckRun:
+        with self._calls.call(CHECK):
+            _, answer = self._requester.requestJsonAndCheck("GET", f"{self._path}/check-runs/{run}")
+            return _a_check_run(answer)
+
+    def _check_runs(self) -> list[CheckRun]:
+        with self._calls.call(CHECKS):
+            # Newest first; there is one of a name for each time that somebody asked for the work.
+            _, answer = self._requester.requestJsonAndCheck(
+                "GET",
+                f"{self._path}/commits/{self._sha}/check-runs",
+                parameters={"check_name": self._context, "filter": "all", "per_page": PAGE},
+            )
+            return [_a_check_run(run) for run in answer["check_runs"]]
+
     def _shown(self) -> CommitStatus | None:
         with self._calls.call(STATUSES):
             # Newest first, those of other contexts among them.
@@ -351,6 +449,15 @@ def _changed_file(file: File) -> ChangedFile:
         patch=file.patch or None,
         blob_sha=file.sha,
         previous_path=file.previous_filename,
+    )
+
+
+def _a_check_run(answer: dict[str, Any]) -> CheckRun:
+    return CheckRun(
+        id=_known(answer["id"], int),
+        external_id=answer.get("external_id"),
+        conclusion=answer["conclusion"],
+        annotations=_known(answer["output"]["annotations_count"], int),
     )
 
 

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta, field, structs
 
+from pullrequest.finding import Finding
 from shared.contract import Contract
 from shared.job import Conclusion
+
+MAX_TEXT = 32_000
+"""Characters of a result's Markdown. With its findings it keeps a record below DynamoDB's 400 KB."""
 
 
 class Result(Contract, frozen=True, kw_only=True):
@@ -17,6 +21,10 @@ class Result(Contract, frozen=True, kw_only=True):
     summary: Annotated[str, Meta(max_length=1024)]
     details_url: str | None = None
     artifacts: dict[str, Any] = field(default_factory=dict)
+    text: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    """Markdown for a check run; what comes from the pull request is in code spans (``pullrequest.markdown``)."""
+    findings: tuple[Finding, ...] = ()
+    findings_left_out: int = 0
     refused_by: dict[str, int] | None = None
     """Name and value of our own limit that decided, where one did: with another value the work is done again."""
 

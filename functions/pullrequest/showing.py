@@ -1,45 +1,93 @@
-"""What a pull request shows of a piece of work: pending, then the result, each written once."""
+"""What a pull request shows of a piece of work: pending, then the result, each written once.
+
+With a GitHub App it is a check run (``pullrequest.checks``); with a plain token, or where the App may not write checks,
+a commit status (``pullrequest.statuses``). Both keep to the claim: the holder announces each write.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import requests
+
+from pullrequest.checks import show_check_run
+from pullrequest.errors import GitHubRefused
+from pullrequest.statuses import show_status
 
 if TYPE_CHECKING:
     from pullrequest.claim import Claim
-    from pullrequest.github import PullRequestClient, State
-    from pullrequest.result import Result
-    from shared.job import Conclusion
+    from pullrequest.finding import Finding
+    from pullrequest.github import PullRequestClient
+    from pullrequest.result import StoredResult
+
+State = Literal["pending", "success", "failure", "neutral", "cancelled", "timed_out", "action_required"]
+"""``pending``, or GitHub's conclusion of a check run."""
 
 
-STATES: dict[Conclusion, State] = {
-    "success": "success",
-    "neutral": "success",
-    "failure": "failure",
-    "cancelled": "error",
-}
+@dataclass(frozen=True)
+class Button:
+    """What a person may ask for below a check run. GitHub's lengths: 20, 40 and 20 characters."""
+
+    label: str
+    description: str
+    identifier: str
 
 
-def show_result(github: PullRequestClient, claim: Claim, result: Result) -> None:
+@dataclass(frozen=True)
+class Display:
+    """What is to be shown.
+
+    Args:
+        state: see ``State``.
+        title: one line of our own words and numbers.
+        details_url: where the details are, where that is somewhere else.
+        text: Markdown below the title. What comes from the pull request is in code spans (``pullrequest.markdown``).
+        findings: what is said on single lines.
+        findings_left_out: how many more there were.
+        buttons: at most three.
+    """
+
+    state: State
+    title: str
+    details_url: str | None = None
+    text: str = ""
+    findings: tuple[Finding, ...] = ()
+    findings_left_out: int = 0
+    buttons: tuple[Button, ...] = ()
+
+
+def show_result(github: PullRequestClient, claim: Claim, result: StoredResult) -> None:
     """Shows the result of work that is done, and ends the claim. Raises what ``show`` does."""
-    show(github, claim, STATES[result.conclusion], result.summary, result.details_url)
+    show(
+        github,
+        claim,
+        Display(
+            result.conclusion,
+            result.summary,
+            result.details_url,
+            text=result.text,
+            findings=result.findings,
+            findings_left_out=result.findings_left_out,
+        ),
+    )
     claim.end("reported", pending_shown=False)
 
 
-def show(
-    github: PullRequestClient, claim: Claim, state: State, description: str, target_url: str | None = None
-) -> None:
-    """Sets the commit status, unless an earlier holder of the claim has set the same one already.
+def show(github: PullRequestClient, claim: Claim, display: Display) -> None:
+    """Shows it, unless an earlier holder of the claim has shown the same already.
 
     Raises:
         WorkInProgress: somebody else has taken the work over; nothing is written.
         WorkError: GitHub did not take it.
     """
-    if claim.is_taken_over and github.shows(state, description, target_url):
-        return
-
-    def write() -> None:
-        # Each try is announced anew: an announcement lasts for one write, and not for pauses between several.
-        with claim.writing():
-            github.set_status(state, description, target_url)
-
-    github.patiently(write)
+    if github.writes_checks:
+        try:
+            show_check_run(github, claim, display)
+        except GitHubRefused as refusal:
+            if refusal.status != requests.codes.forbidden:
+                raise
+            github.give_up_checks()
+        else:
+            return
+    show_status(github, claim, display)

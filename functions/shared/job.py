@@ -98,6 +98,8 @@ class Job(Contract, frozen=True, kw_only=True, omit_defaults=True):
     """The head before the push, where the event was one: an answer of GitHub's API with this head is a lag."""
     changes: Changes | None = None
     installation: Installation | None = None
+    rerun: DeliveryId | None = None
+    """The delivery with which somebody asked at GitHub to do the work again: it has a key of its own."""
     sender: Sender
 
     def log_keys(self) -> dict[str, str | int]:

@@ -79,6 +79,11 @@ class Metric(Enum):
         MetricUnit.Count,
         "redirects of GitHub's that were followed: a repository was renamed or moved",
     )
+    CHECKS_NOT_PERMITTED = (
+        "ChecksNotPermitted",
+        MetricUnit.Count,
+        "attempts that set a commit status because GitHub's App may not write check runs",
+    )
     CRASH_REPORTED = "CrashReported", MetricUnit.Count, "dead processor invocations reported to their execution"
     EXECUTION_RECONCILED = (
         "ExecutionReconciled",

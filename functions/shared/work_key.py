@@ -14,4 +14,5 @@ FINISHED = frozenset({"reported", "closed"})
 def work_key(job: Job) -> str:
     """The key. The base is beside it, in the item: one holder at a time writes what is shown on a commit, whichever
     base it is about. Repository, number, SHA and action are validated by the job, and none holds a ``#``."""
-    return f"work#{job.repository.full_name}#{job.pull_request.number}#{job.pull_request.head.sha}#{job.action}"
+    key = f"work#{job.repository.full_name}#{job.pull_request.number}#{job.pull_request.head.sha}#{job.action}"
+    return f"{key}#{job.rerun}" if job.rerun else key

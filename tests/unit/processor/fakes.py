@@ -54,6 +54,7 @@ class FakeGitHub:
     downloads: int = 0
     refuses_status: Exception | None = None
     breaks: Exception | None = None
+    writes_checks: bool = False
 
     def newer_head(self) -> str | None:
         head = self.heads.pop(0) if len(self.heads) > 1 else self.heads[0]
@@ -137,6 +138,7 @@ class FakeClaim:
     result: Any = None
     pending_shown: bool = False
     is_taken_over: bool = False
+    check_run: int | None = None
     lost_at: int | None = None
     said: list[str] = field(default_factory=list)
 
