@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from processor.errors import OutcomeTooLarge
+from processor.errors import OutcomeTooLarge, Overtaken
 from pullrequest.errors import WorkError
 from pullrequest.result import Result, StoredResult
 from pullrequest.showing import Display, show, show_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from processor.work import Action, Work
     from pullrequest.claim import Claim
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pullrequest.github import PullRequestClient
     from shared.job import Job
 
-SUPERSEDED = "A newer push has work of its own; this one's was stopped."
+OVERTAKEN = "The work was stopped. A newer push has work of its own; a pull request that is opened again, too."
 RESULT_MAX_BYTES = 64 * 1024
 """Far below Step Functions' 256 KiB: the result is also stored in the table, twice, and shown."""
 
@@ -37,8 +37,8 @@ def carry_out(
 ) -> StoredResult:
     """The result of the job's work: done and shown now, or found as an earlier attempt left it.
 
-    Work for a SHA that is not the pull request's head is superseded: it concludes ``cancelled``, and is not kept,
-    because the SHA may become the head again.
+    Work that nobody wants any more (for a SHA that is not the pull request's head, or of one that was closed) concludes
+    ``cancelled``. It is not kept: the SHA may become the head again, and a pull request may be opened again.
 
     A failed attempt leaves the pending status alone: the state machine may try again. When it does not, the status is
     closed at the execution's end (closing.handler).
@@ -59,35 +59,47 @@ def carry_out(
     """
     if claim.phase == "reported" and claim.result is not None:
         return claim.result
-    try:
+    with _released_on_failure(claim):
         confirm()
-        if newest := work.github.newer_head():
-            return _superseded(newest, work.github, claim, elapsed_ms())
-        if claim.result is None:
-            show(work.github, claim, Display("pending", action.PENDING))
-            claim.written()
-            result = _bounded(with_findings(action.run(job, work), work.findings))
+        try:
+            _require_wanted(work.github)
+            if claim.result is None:
+                show(work.github, claim, Display("pending", action.PENDING))
+                claim.written()
+                result = _bounded(with_findings(action.run(job, work), work.findings))
+                work.checkpoint()
+                _require_wanted(work.github)
+                stored = claim.decide(result, elapsed_ms())
+            else:
+                stored = claim.result
             work.checkpoint()
-            if newest := work.github.newer_head():
-                return _superseded(newest, work.github, claim, elapsed_ms())
-            stored = claim.decide(result, elapsed_ms())
-        else:
-            stored = claim.result
-        work.checkpoint()
-        show_result(work.github, claim, stored)
+            show_result(work.github, claim, stored)
+        except Overtaken as overtaken:
+            return _cancelled(str(overtaken), job, work.github, claim, elapsed_ms())
+    return stored
+
+
+def _require_wanted(github: PullRequestClient) -> None:
+    if reason := github.overtaken():
+        raise Overtaken(reason)
+
+
+@contextmanager
+def _released_on_failure(claim: Claim) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         # If the record cannot be written now, its lease runs out.
         with suppress(WorkError):
             claim.end("released", pending_shown=claim.pending_shown)
         raise
-    return stored
 
 
-def _superseded(newest: str, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:
-    """Ends work for a SHA that is not the head any more; what is shown of it is closed."""
-    result = Result(conclusion="cancelled", summary=f"superseded by {newest[:7]}")
-    if claim.pending_shown:
-        show(github, claim, Display(result.conclusion, result.summary, text=SUPERSEDED))
+def _cancelled(reason: str, job: Job, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:
+    """Ends work that nobody wants any more; what is shown of it is closed. Who asked for it by hand is told."""
+    result = Result(conclusion="cancelled", summary=reason)
+    if claim.pending_shown or job.rerun:
+        show(github, claim, Display(result.conclusion, result.summary, text=OVERTAKEN))
     claim.end("released", pending_shown=False)
     return StoredResult.of(result, elapsed_ms)
 

@@ -20,6 +20,10 @@ class DeadlineExceeded(WorkError):
     """The function's time was nearly up before the work was done."""
 
 
+class Overtaken(WorkError):
+    """Nobody wants the work any more; the message says why. It ends the work as ``cancelled``, and fails nothing."""
+
+
 class TaskOver(WorkError):
     """The execution no longer waits for this attempt (timed out, aborted, or completed by another)."""
 

@@ -18,6 +18,7 @@ from processor.attempt import carry_out
 from processor.callback import Callback, CallbackUnavailable
 from processor.errors import InvalidJob, TaskOver
 from processor.heartbeat import Heartbeat
+from processor.lookout import Lookout
 from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
 from pullrequest.errors import WorkInProgress
@@ -189,7 +190,7 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
     try:
         result = carry_out(
             job,
-            RunningWork(github, artifacts, heartbeat.checkpoint),
+            RunningWork(github, artifacts, Lookout(heartbeat.checkpoint, github.overtaken, HEARTBEAT_INTERVAL_SECONDS)),
             action,
             claim,
             confirm=heartbeat.confirm,

@@ -33,8 +33,9 @@ class Work(Protocol):
     def checkpoint(self) -> Callable[[], None]:
         """Call it between steps and inside long loops, at least every few seconds of work.
 
-        Raises ``DeadlineExceeded`` when the function's time is nearly up and ``TaskOver`` when the execution no
-        longer waits for this attempt. Let both pass.
+        Raises ``DeadlineExceeded`` when the function's time is nearly up, ``TaskOver`` when the execution no longer
+        waits for this attempt, and ``Overtaken`` when a newer push or the pull request's end has made the work vain.
+        Let them pass.
         """
 
 

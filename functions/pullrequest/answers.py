@@ -188,6 +188,7 @@ class Seen:
     base_ref: str
     updated_at: datetime | None
     changed_files: int
+    is_closed: bool = False
 
 
 Age = Literal["current", "older", "newer", "unsure"]

@@ -203,10 +203,15 @@ class PullRequestClient:
         """
         return self._patience.wait_out(lambda: self._access.renewing(function))
 
-    def newer_head(self) -> str | None:
-        """The pull request's head when there was a newer push than the job's; None while the job's is the newest."""
+    def overtaken(self) -> str | None:
+        """Why nobody wants the job's work any more, in our words: a newer push, or the pull request's end.
+
+        None while somebody does.
+        """
         seen = self.patiently(self._as_of_the_event)
-        return None if seen.head_sha == self._sha else seen.head_sha
+        if seen.head_sha != self._sha:
+            return f"superseded by {seen.head_sha[:7]}"
+        return "the pull request is closed" if seen.is_closed else None
 
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
@@ -381,6 +386,7 @@ class PullRequestClient:
                 base_ref=_known(answer["base"]["ref"], str),
                 updated_at=_moment(answer.get("updated_at")),
                 changed_files=_known(answer["changed_files"], int),
+                is_closed=answer.get("state") == "closed",
             )
 
     def _page_of_files(self, number: int, expected: int) -> list[ChangedFile]:

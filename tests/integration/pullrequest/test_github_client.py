@@ -111,7 +111,7 @@ def read_archive_of(client: PullRequestClient) -> object:
         return read_archive(stream, io.BytesIO())
 
 
-CALLS = [PullRequestClient.newer_head, PullRequestClient.changed_files, read_files, set_status, read_archive_of]
+CALLS = [PullRequestClient.overtaken, PullRequestClient.changed_files, read_files, set_status, read_archive_of]
 
 
 def failure_of(call: Callable[[PullRequestClient], object], client: PullRequestClient) -> WorkError:
@@ -135,7 +135,7 @@ def test_what_a_pull_request_is(server: Server) -> None:
 
     files = {file.path: file for file in client.files()}
 
-    assert client.newer_head() is None
+    assert client.overtaken() is None
     assert client.changed_files() == len(files) == 4
     assert (files["new.py"].status, files["new.py"].additions, files["new.py"].deletions) == ("added", 1, 0)
     assert files["new.py"].patch == "@@ -0,0 +1 @@\n+x = 1"
@@ -154,7 +154,7 @@ def test_a_renamed_file_has_its_old_path(server: Server) -> None:
 
 
 def test_no_call_but_the_one_that_is_needed(server: Server, client: PullRequestClient) -> None:
-    client.newer_head()
+    client.overtaken()
     client.set_status("pending", "x")
     list(client.files())
 
@@ -169,11 +169,11 @@ def test_no_call_but_the_one_that_is_needed(server: Server, client: PullRequestC
 def test_the_head_is_read_again_each_time(server: Server) -> None:
     pull_request = server.open_pull_request({"a.txt": b"1"})
     client = connect(job_of(pull_request), Held(TOKEN), server.api_url, CountingTelemetry())
-    before = client.newer_head()
+    before = client.overtaken()
 
     newer = server.push({"a.txt": b"2"}, number=pull_request.number)
 
-    assert (before, client.newer_head()) == (None, newer)
+    assert (before, client.overtaken()) == (None, f"superseded by {newer[:7]}")
 
 
 def test_a_status_is_set_on_the_jobs_commit(server: Server, client: PullRequestClient) -> None:
@@ -251,7 +251,7 @@ def test_refusals_are_final_at_once(
 
 
 @pytest.mark.parametrize(
-    ("call", "status"), [(PullRequestClient.newer_head, 500), (read_files, 503), (PullRequestClient.newer_head, 202)]
+    ("call", "status"), [(PullRequestClient.overtaken, 500), (read_files, 503), (PullRequestClient.overtaken, 202)]
 )
 def test_reads_are_tried_a_few_times(
     call: Callable[[PullRequestClient], object], status: int, server: Server, client: PullRequestClient
@@ -266,7 +266,7 @@ def test_reads_are_tried_a_few_times(
 def test_a_read_that_works_at_the_second_attempt_works(server: Server, client: PullRequestClient) -> None:
     server.fail(status=502, times=1)
 
-    assert client.newer_head() is None
+    assert client.overtaken() is None
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -288,7 +288,7 @@ def test_a_status_whose_answer_is_lost_is_not_sent_again(
     assert len(server.statuses()) == 1
 
 
-@pytest.mark.parametrize("call", [PullRequestClient.newer_head, read_files, read_archive_of])
+@pytest.mark.parametrize("call", [PullRequestClient.overtaken, read_files, read_archive_of])
 def test_a_cut_answer_is_githubs_failure(
     call: Callable[[PullRequestClient], object], server: Server, client: PullRequestClient
 ) -> None:
@@ -302,16 +302,16 @@ def test_a_slow_answer_is_not_waited_for(server: Server, client: PullRequestClie
     server.fail(delay=1.2)
     started = time.monotonic()
 
-    assert isinstance(failure_of(PullRequestClient.newer_head, client), GitHubUnavailable)
+    assert isinstance(failure_of(PullRequestClient.overtaken, client), GitHubUnavailable)
     assert time.monotonic() - started < ATTEMPTS * 1.2 + 4
 
 
 @pytest.mark.parametrize(
     ("call", "body"),
     [
-        (PullRequestClient.newer_head, {}),
-        (PullRequestClient.newer_head, {"head": "canary"}),
-        (PullRequestClient.newer_head, {"head": {"sha": 7}}),
+        (PullRequestClient.overtaken, {}),
+        (PullRequestClient.overtaken, {"head": "canary"}),
+        (PullRequestClient.overtaken, {"head": {"sha": 7}}),
         (PullRequestClient.changed_files, {}),
         (PullRequestClient.changed_files, {"changed_files": "canary"}),
         (read_files, {"message": "canary"}),
@@ -330,7 +330,7 @@ def test_answers_that_make_no_sense_are_githubs_failure(
     "location",
     ["http://elsewhere.invalid/repos/x/y", "https://127.0.0.1/repos/x", "ftp://127.0.0.1/", "", "nonsense", "//x"],
 )
-@pytest.mark.parametrize("call", [PullRequestClient.newer_head, read_archive_of])
+@pytest.mark.parametrize("call", [PullRequestClient.overtaken, read_archive_of])
 @pytest.mark.parametrize("status", [301, 302])
 def test_redirects_to_elsewhere_are_not_followed_with_the_credential(
     call: Callable[[PullRequestClient], object],
@@ -353,7 +353,7 @@ def test_no_connection_is_githubs_failure(server: Server) -> None:
         job_of(server.pull_request), Held(TOKEN), f"http://127.0.0.1:{port}", CountingTelemetry(), timeout=1
     )
 
-    for call in (PullRequestClient.newer_head, set_status):
+    for call in (PullRequestClient.overtaken, set_status):
         assert isinstance(failure_of(call, client), GitHubUnavailable)
 
 
@@ -476,7 +476,7 @@ def test_an_app_uses_a_token_of_the_jobs_installation(server: Server, private_ke
 
     client = connect(job, Held(credential), server.api_url, CountingTelemetry())
 
-    assert client.newer_head() is None
+    assert client.overtaken() is None
     first, _ = server.requests()
     assert first.path.endswith("/access_tokens")
 
@@ -485,7 +485,7 @@ def test_an_app_that_was_installed_again_since_is_found(server: Server, private_
     job = job_of(server.pull_request, installation={"id": 1})
     app = Held(json.dumps({"app_id": 12345, "private_key": private_key}))
 
-    assert connect(job, app, server.api_url, CountingTelemetry()).newer_head() is None
+    assert connect(job, app, server.api_url, CountingTelemetry()).overtaken() is None
 
 
 def test_the_installation_is_looked_up_once_where_the_delivery_names_none(server: Server, private_key: str) -> None:
@@ -493,7 +493,7 @@ def test_the_installation_is_looked_up_once_where_the_delivery_names_none(server
 
     for _ in range(2):
         job = job_of(server.pull_request)
-        assert connect(job, app, server.api_url, CountingTelemetry(), installations=installations).newer_head() is None
+        assert connect(job, app, server.api_url, CountingTelemetry(), installations=installations).overtaken() is None
 
     assert [one.path for one in server.requests() if one.path.endswith("/installation")] == [
         f"/repos/{server.pull_request.full_name}/installation"
@@ -512,7 +512,7 @@ def test_an_app_that_is_not_installed_is_said(server: Server, private_key: str) 
 def test_forms_of_a_token(credential: str, server: Server) -> None:
     client = connect(job_of(server.pull_request), Held(credential), server.api_url + "/", CountingTelemetry())
 
-    assert client.newer_head() is None
+    assert client.overtaken() is None
 
 
 @pytest.mark.parametrize(
@@ -605,7 +605,7 @@ def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: S
     telemetry = CountingTelemetry()
     client = connect(job_of(server.pull_request), Held(TOKEN), server.api_url, telemetry, timeout=1)
 
-    client.newer_head()
+    client.overtaken()
     client.set_status("pending", "at work")
 
     assert telemetry.counted[Metric.GITHUB_CALL] == 2
@@ -616,7 +616,7 @@ def test_calls_and_their_errors_and_the_limit_that_is_left_are_counted(server: S
 
     server.fail(Fault(status=451))
     with pytest.raises(GitHubRefused):
-        client.newer_head()
+        client.overtaken()
     assert telemetry.counted[Metric.GITHUB_CALL] == 3
     assert (Metric.GITHUB_ERROR, 1, {"error": "GitHubRefused"}) in telemetry.values
 

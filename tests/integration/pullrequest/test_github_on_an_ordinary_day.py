@@ -262,16 +262,16 @@ def test_the_head_of_before_the_push_is_a_lag_however_long(github: Script) -> No
     github.will("GET", PULL_PATH, a_pull(BEFORE), a_pull(BEFORE), a_pull(BEFORE), a_pull(HEAD))
     client = Client(github, a_job(before=BEFORE))
 
-    assert client.client.newer_head() is None
+    assert client.client.overtaken() is None
     assert len(client.waits) == 3
 
 
 def test_the_head_of_before_the_push_never_supersedes_it(github: Script) -> None:
     github.will("GET", PULL_PATH, a_pull(BEFORE))
     with pytest.raises(GitHubLagging):
-        Client(github, a_job(before=BEFORE)).client.newer_head()
+        Client(github, a_job(before=BEFORE)).client.overtaken()
     with pytest.raises(GitHubRefused):
-        Client(github, a_job(before=BEFORE), age=LAG_SECONDS).client.newer_head()
+        Client(github, a_job(before=BEFORE), age=LAG_SECONDS).client.overtaken()
 
 
 def test_the_number_of_files_of_before_the_push_is_a_lag(github: Script) -> None:
@@ -279,7 +279,7 @@ def test_the_number_of_files_of_before_the_push_is_a_lag(github: Script) -> None
     github.will("GET", PULL_PATH, a_pull(files=2), a_pull(BEFORE, files=0), a_pull(files=2))
     github.will("GET", f"{PULL_PATH}/files", [], [a_file(0), a_file(1)])
     client = Client(github, a_job(before=BEFORE)).client
-    assert client.newer_head() is None
+    assert client.overtaken() is None
     assert client.changed_files() == 2
     assert [file.path for file in client.files()] == ["0.py", "1.py"]
 
@@ -291,7 +291,7 @@ def test_an_answer_that_is_older_than_the_event_is_a_lag_whatever_its_head(githu
     )
     client = Client(github, a_job(before=BEFORE, updated_at="2026-01-01T00:00:03Z"))
 
-    assert client.client.newer_head() is None
+    assert client.client.overtaken() is None
     assert client.waits == [PAUSES_SECONDS[0]]
 
 
@@ -300,30 +300,30 @@ def test_a_newer_push_is_told_at_once(github: Script, before: str | None) -> Non
     github.will("GET", PULL_PATH, a_pull(NEWER, updated_at="2026-01-01T00:00:09Z"))
     client = Client(github, a_job(before=before, updated_at="2026-01-01T00:00:03Z"))
 
-    assert client.client.newer_head() == NEWER
+    assert client.client.overtaken() == f"superseded by {NEWER[:7]}"
     assert client.waits == []
 
 
 def test_a_head_that_was_pushed_back_is_newer_when_the_time_for_a_lag_is_over(github: Script) -> None:
     github.will("GET", PULL_PATH, a_pull(BEFORE, updated_at="2026-01-01T00:00:09Z"))
     job = a_job(before=BEFORE, updated_at="2026-01-01T00:00:03Z")
-    assert Client(github, job, age=LAG_SECONDS).client.newer_head() == BEFORE
+    assert Client(github, job, age=LAG_SECONDS).client.overtaken() == f"superseded by {BEFORE[:7]}"
 
 
 def test_a_job_of_yesterday_asks_twice(github: Script) -> None:
     github.will("GET", PULL_PATH, a_pull(NEWER), a_pull(HEAD))
     client = Client(github)
-    assert client.client.newer_head() is None
+    assert client.client.overtaken() is None
     assert client.waits == [3.0]
 
     github.will("GET", PULL_PATH, a_pull(NEWER))
-    assert Client(github).client.newer_head() == NEWER
+    assert Client(github).client.overtaken() == f"superseded by {NEWER[:7]}"
 
 
 def test_the_base_of_before_the_change_is_a_lag(github: Script) -> None:
     github.will("GET", PULL_PATH, a_pull(base="main"), a_pull(base="next"))
     client = Client(github, a_job(base="next", changes={"base": {"ref": {"from": "main"}, "sha": {"from": "b" * 40}}}))
-    assert client.client.newer_head() is None
+    assert client.client.overtaken() is None
     assert client.waits == [PAUSES_SECONDS[0]]
 
 
@@ -341,7 +341,7 @@ def test_a_renamed_repository_is_followed_by_reads_and_writes(github: Script, st
     github.will("POST", f"/repositories/1/statuses/{HEAD}", STATUS)
     client = Client(github)
 
-    assert client.client.newer_head() is None
+    assert client.client.overtaken() is None
     assert len(list(client.client.files())) == 1
     set_status(client.client)
 
@@ -385,7 +385,7 @@ def test_a_token_that_was_rotated_in_mid_work_is_read_again_once(github: Script)
     github.will("GET", PULL_PATH, UNAUTHORIZED, a_pull())
     client = Client(github, credential=Held("old", "new"))
 
-    assert client.client.newer_head() is None
+    assert client.client.overtaken() is None
     assert [token for _, _, _, token in github.asked] == ["token old", "token new"]
     assert client.credential.fresh == 1
 
@@ -399,14 +399,14 @@ def test_a_write_is_tried_again_with_the_fresh_credential(github: Script) -> Non
 def test_a_second_401_is_final(github: Script) -> None:
     github.will("GET", PULL_PATH, UNAUTHORIZED, a_pull(), UNAUTHORIZED)
     client = Client(github, credential=Held("old", "new"))
-    client.client.newer_head()
+    client.client.overtaken()
 
     with pytest.raises(GitHubRefused, match="401"):
-        client.client.newer_head()
+        client.client.overtaken()
     assert client.credential.fresh == 1
 
 
-@pytest.mark.parametrize("call", [PullRequestClient.newer_head, set_status])
+@pytest.mark.parametrize("call", [PullRequestClient.overtaken, set_status])
 def test_connections_are_kept(github: Script, call: Callable[[PullRequestClient], object]) -> None:
     """PyGithub gives up keep-alive when its connection classes are exchanged."""
     github.will("GET", PULL_PATH, a_pull())

@@ -56,9 +56,9 @@ class FakeGitHub:
     breaks: Exception | None = None
     writes_checks: bool = False
 
-    def newer_head(self) -> str | None:
+    def overtaken(self) -> str | None:
         head = self.heads.pop(0) if len(self.heads) > 1 else self.heads[0]
-        return None if head == SHA else head
+        return None if head == SHA else f"superseded by {head[:7]}"
 
     def patiently(self, function: Callable[[], Any]) -> Any:
         return function()

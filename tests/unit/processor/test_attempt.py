@@ -3,10 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import pytest
+from msgspec import structs
 
 from processor import registry
 from processor.attempt import RESULT_MAX_BYTES, carry_out
-from processor.errors import OutcomeTooLarge, TaskOver
+from processor.errors import OutcomeTooLarge, Overtaken, TaskOver
 from pullrequest.errors import GitHubUnavailable, WorkInProgress
 from pullrequest.result import Result, StoredResult
 from shared.job import Conclusion
@@ -160,3 +161,30 @@ def test_too_large_a_result_is_neither_kept_nor_shown() -> None:
     with pytest.raises(OutcomeTooLarge):
         carried_out(AnAction(large), work, claim)
     assert (claim.result, work.github.states) == (None, ["pending"])
+
+
+def test_work_that_is_overtaken_in_its_middle_is_cancelled_and_shown_so() -> None:
+    work, claim = FakeWork(), FakeClaim()
+    result = carried_out(AnAction(Overtaken("the pull request is closed")), work, claim)
+    assert (result.conclusion, result.summary) == ("cancelled", "the pull request is closed")
+    assert work.github.states == ["pending", "error"]
+    assert (claim.phase, claim.pending_shown, claim.result) == ("released", False, None)
+
+
+def test_a_rerun_for_an_older_commit_does_nothing_and_says_why() -> None:
+    work, claim, action = FakeWork(FakeGitHub(heads=[NEWER_SHA])), FakeClaim(), AnAction()
+    job = structs.replace(a_job(), rerun="a-delivery")
+    carry_out(job, work, action, claim, confirm=lambda: None, elapsed_ms=lambda: 12)
+    assert (action.runs, work.github.statuses) == (0, [("error", "superseded by ccccccc", None)])
+
+
+def test_what_was_found_in_files_is_kept_with_the_result() -> None:
+    work = FakeWork()
+
+    class Finding(AnAction):
+        def run(self, job: Any, work: Any) -> Result:
+            work.findings.add("warning", "a.py", "odd", line=3)
+            return super().run(job, work)
+
+    (finding,) = carried_out(Finding(), work, FakeClaim()).findings
+    assert (finding.path, finding.line, finding.message) == ("a.py", 3, "odd")
