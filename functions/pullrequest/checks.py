@@ -101,9 +101,9 @@ def _complete(github: PullRequestClient, claim: Claim, display: Display, *, done
 def _in_batches(github: PullRequestClient, claim: Claim, display: Display, done: int) -> None:
     left = display.findings[done:]
     while len(left) > MAX_ANNOTATIONS:
-        _update(github, claim, {"output": _output(display, left[:MAX_ANNOTATIONS])})
+        _update(github, claim, {"output": output(display, left[:MAX_ANNOTATIONS])})
         left = left[MAX_ANNOTATIONS:]
-    _update(github, claim, _completion(display, left))
+    _update(github, claim, completion(display, left))
 
 
 def _without_annotations(github: PullRequestClient, claim: Claim, display: Display, _: int) -> None:
@@ -112,11 +112,11 @@ def _without_annotations(github: PullRequestClient, claim: Claim, display: Displ
     ]
     findings = table(["file", "line", "severity", "finding"], rows) if rows else ""
     text = "\n\n".join(filter(None, (display.text, findings)))
-    _update(github, claim, _completion(replace(display, text=text), ()))
+    _update(github, claim, completion(replace(display, text=text), ()))
 
 
 def _bare(github: PullRequestClient, claim: Claim, display: Display, _: int) -> None:
-    _update(github, claim, _completion(replace(display, text="", details_url=None, buttons=()), ()))
+    _update(github, claim, completion(replace(display, text="", details_url=None, buttons=()), ()))
 
 
 def _update(github: PullRequestClient, claim: Claim, body: dict[str, Any]) -> None:
@@ -131,11 +131,12 @@ def _update(github: PullRequestClient, claim: Claim, body: dict[str, Any]) -> No
     github.patiently(write)
 
 
-def _completion(display: Display, findings: tuple[Finding, ...]) -> dict[str, Any]:
+def completion(display: Display, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    """The body of the request that completes a run."""
     body: dict[str, Any] = {
         "status": "completed",
         "conclusion": display.state,
-        "output": _output(display, findings),
+        "output": output(display, findings),
         "actions": [
             {"label": one.label, "description": one.description, "identifier": one.identifier}
             for one in display.buttons
@@ -146,7 +147,8 @@ def _completion(display: Display, findings: tuple[Finding, ...]) -> dict[str, An
     return body
 
 
-def _output(display: Display, findings: tuple[Finding, ...]) -> dict[str, Any]:
+def output(display: Display, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    """What a run tells: title, Markdown, and these findings besides those that it has."""
     title = one_line(display.title)[:MAX_TITLE]
     more = (
         f"{counted(display.findings_left_out, 'finding')} more, which no line shows."

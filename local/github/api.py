@@ -14,7 +14,8 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from local.github import sample
-from local.github.bodies import REPOSITORY_ID, Body, hook_delivery, hook_delivery_item
+from local.github.bodies import REPOSITORY_ID, Body, hook_delivery, hook_delivery_item, suite_id
+from local.github.checks import InvalidCheckError, latest
 from local.github.control import control
 from local.github.deliveries import HOOK_ID
 from local.github.hooks import APP_ID, ORGANISATION_HOOK_ID, HookNotSetError, UnknownDeliveryError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.github.bodies import Bodies
+    from local.github.checks import CheckRun
     from local.github.faults import Fault
     from local.github.hooks import HookName
     from local.github.model import PullRequest
@@ -56,6 +58,7 @@ _APP_TOKEN = {
     "api.redeliver_app_delivery",
 }
 PERMISSIONS = {
+    "checks": "write",
     "contents": "read",
     "metadata": "read",
     "organization_hooks": "write",
@@ -180,6 +183,10 @@ def _is_behind() -> bool:
 
 def _unknown(method: str, path: str) -> ApiError:
     """What GitHub says of a pull request or commit that it does not know yet."""
+    if method == "POST" and path.endswith("/check-runs"):
+        return ApiError(422, f"No commit found for SHA: {_json_object().get('head_sha')}")
+    if "/contents/" in path:
+        return ApiError(404, f"No commit found for the ref {request.args.get('ref', '')}")
     names_commit = re.search(r"/(?:statuses|commits)/([^/]+)$", path)
     if names_commit and (method == "POST" or "/commits/" in path):
         return ApiError(422, f"No commit found for SHA: {names_commit[1]}")
@@ -343,7 +350,114 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
         return answer(bodies.installation(repository.full_name, APP_ID, PERMISSIONS))
 
     _add_deliveries(api, state, bodies)
+    _add_checks(api, state, bodies)
+    _add_contents(api, state, bodies)
     return api
+
+
+def _add_checks(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: C901 - one short function an endpoint
+    """Check runs. Only an App may write them: docs.github.com/rest/checks/runs."""
+    repository = state.repository
+
+    def shown(run: CheckRun) -> Body:
+        return bodies.check_run(repository.full_name, run, APP_ID, PERMISSIONS)
+
+    def writable() -> Body:
+        if not state.is_installation(request.headers.get("authorization", "").partition(" ")[2].strip()):
+            raise ApiError(403, "You must authenticate via a GitHub App.")
+        return _json_object()
+
+    def found(number: int) -> CheckRun:
+        try:
+            return state.checks.get(number)
+        except KeyError as error:
+            raise ApiError(404, "Not Found") from error
+
+    @api.post("/repos/<owner>/<repo>/check-runs")
+    def create_check_run() -> Response:
+        fields = writable()
+        try:
+            known = repository.commit(str(fields.get("head_sha"))).sha == fields.get("head_sha")
+        except UnknownRefError:
+            known = False
+        if not known:
+            raise ApiError(422, f"No commit found for SHA: {fields.get('head_sha')}")
+        try:
+            return answer(shown(state.checks.create(fields, timestamp(time.time()))), 201)
+        except InvalidCheckError as error:
+            raise ApiError(422, f"Invalid request.\n\n{error}") from error
+
+    @api.patch("/repos/<owner>/<repo>/check-runs/<int:number>")
+    def update_check_run(number: int) -> Response:
+        fields = writable()
+        found(number)
+        try:
+            return answer(shown(state.checks.update(number, fields, timestamp(time.time()))))
+        except InvalidCheckError as error:
+            raise ApiError(422, f"Invalid request.\n\n{error}") from error
+
+    @api.get("/repos/<owner>/<repo>/check-runs/<int:number>")
+    def get_check_run(number: int) -> Response:
+        return answer(shown(found(number)))
+
+    @api.get("/repos/<owner>/<repo>/check-runs/<int:number>/annotations")
+    def list_annotations(number: int) -> Response:
+        run = found(number)
+        path = f"check-runs/{number}/annotations"
+        items, headers = page_of(run.annotations, f"{bodies.api}/repos/{repository.full_name}/{path}", request.args)
+        return answer([bodies.annotation(repository.full_name, run.sha, one) for one in items], headers=headers)
+
+    def listed(path: str, runs: list[CheckRun]) -> Response:
+        if name := request.args.get("check_name"):
+            runs = [run for run in runs if run.name == name]
+        if request.args.get("filter", "latest") == "latest":
+            runs = latest(runs)
+        items, headers = page_of(runs, f"{bodies.api}/repos/{repository.full_name}/{path}", request.args)
+        return answer({"total_count": len(runs), "check_runs": [shown(run) for run in items]}, headers=headers)
+
+    @api.get("/repos/<owner>/<repo>/commits/<path:ref>/check-runs")
+    def list_check_runs(ref: str) -> Response:
+        try:
+            sha = repository.commit(ref).sha
+        except UnknownRefError as error:
+            raise ApiError(422, f"No commit found for SHA: {ref}") from error
+        return listed(f"commits/{ref}/check-runs", state.checks.of(sha))
+
+    @api.get("/repos/<owner>/<repo>/check-suites/<int:suite>/check-runs")
+    def list_check_runs_of_suite(suite: int) -> Response:
+        runs = [run for run in state.checks.of() if suite_id(run.sha) == suite]
+        if not runs:
+            raise ApiError(404, "Not Found")
+        return listed(f"check-suites/{suite}/check-runs", runs)
+
+    @api.post("/repos/<owner>/<repo>/check-runs/<int:number>/rerequest")
+    def rerequest(number: int) -> Response:
+        writable()
+        state.requested.append(found(number).id)
+        return answer({}, 201)
+
+
+def _add_contents(api: Blueprint, state: State, bodies: Bodies) -> None:
+    """Files, and who may do what."""
+    repository = state.repository
+
+    @api.get("/repos/<owner>/<repo>/contents/<path:path>")
+    def get_content(path: str) -> Response:
+        ref = request.args.get("ref", repository.default_branch)
+        try:
+            content = repository.read(ref, path)
+        except UnknownRefError as error:
+            raise ApiError(404, f"No commit found for the ref {ref}") from error
+        except (KeyError, FileNotFoundError) as error:
+            raise ApiError(404, "Not Found") from error
+        return answer(bodies.content_file(repository.full_name, ref, path, content))
+
+    @api.get("/repos/<owner>/<repo>/collaborators/<username>/permission")
+    def get_permission(username: str) -> Response:
+        permission = state.permissions.get(username)
+        if permission is None:
+            raise ApiError(404, "Not Found")
+        return answer(bodies.permission(username, permission))
 
 
 def _add_deliveries(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: C901 - as above

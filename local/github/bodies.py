@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,14 @@ from local.github.model import timestamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from local.github.checks import CheckRun
     from local.github.hooks import Delivery
     from local.github.model import ChangedFile, Commit, PullRequest
 
 Body = dict[str, Any]
+
+CONTENT_MAX = 1024 * 1024
+"""Bytes of a file up to which "get repository content" has them in its answer."""
 
 OWNER_ID = 9919
 REPOSITORY_ID = 861204877
@@ -64,6 +69,11 @@ _REPOSITORY_URLS = {
     "teams_url": "/teams",
     "trees_url": "/git/trees{/sha}",
 }
+
+
+def suite_id(sha: str) -> int:
+    """The check suite of a commit: GitHub makes one for each commit and App."""
+    return 51_000_000_000 + int(sha[:8], 16)
 
 
 def node_id(kind: str, number: int) -> str:
@@ -379,6 +389,98 @@ class Bodies:
             "suspended_at": None,
             "suspended_by": None,
         }
+
+    def app(self, app_id: int, permissions: dict[str, str]) -> Body:
+        """The App itself."""
+        return {
+            "id": app_id,
+            "slug": "pullback",
+            "node_id": node_id("App", app_id),
+            "owner": self.user("octo-org", "Organization"),
+            "name": "Pullback",
+            "description": "Runs work for pull requests",
+            "external_url": "https://pullback.example",
+            "html_url": f"{self.html}/apps/pullback",
+            "created_at": CREATED_AT,
+            "updated_at": CREATED_AT,
+            "permissions": permissions,
+            "events": ["check_run", "check_suite", "pull_request"],
+        }
+
+    def check_run(self, full_name: str, run: CheckRun, app_id: int, permissions: dict[str, str]) -> Body:
+        """A check run. GitHub names the pull requests of the repository's own branches alone, and here none."""
+        url = f"{self.api}/repos/{full_name}/check-runs/{run.id}"
+        return {
+            "id": run.id,
+            "node_id": node_id("CheckRun", run.id),
+            "head_sha": run.sha,
+            "name": run.name,
+            "external_id": run.external_id,
+            "url": url,
+            "html_url": f"{self.html}/{full_name}/runs/{run.id}",
+            "details_url": run.details_url or f"{self.html}/{full_name}/runs/{run.id}",
+            "status": run.status,
+            "conclusion": run.conclusion,
+            "started_at": run.started_at,
+            "completed_at": run.completed_at,
+            "output": {
+                "title": run.title,
+                "summary": run.summary,
+                "text": run.text,
+                "annotations_count": len(run.annotations),
+                "annotations_url": f"{url}/annotations",
+            },
+            "check_suite": {"id": suite_id(run.sha)},
+            "app": self.app(app_id, permissions),
+            "pull_requests": [],
+        }
+
+    def annotation(self, full_name: str, sha: str, annotation: Body) -> Body:
+        """One annotation of a check run."""
+        path = quote(annotation["path"])
+        return {
+            "start_column": None,
+            "end_column": None,
+            "title": None,
+            "raw_details": None,
+            **annotation,
+            "blob_href": f"{self.html}/{full_name}/blob/{sha}/{path}",
+        }
+
+    def content_file(self, full_name: str, ref: str, path: str, content: bytes) -> Body:
+        """A file; one of more than 1 MB without its content: docs.github.com/rest/repos/contents."""
+        sha = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        is_whole = len(content) <= CONTENT_MAX
+        place = quote(path)
+        url = f"{self.api}/repos/{full_name}/contents/{place}?ref={quote(ref)}"
+        git_url = f"{self.api}/repos/{full_name}/git/blobs/{sha}"
+        html_url = f"{self.html}/{full_name}/blob/{quote(ref)}/{place}"
+        return {
+            "type": "file",
+            "name": path.rpartition("/")[2],
+            "path": path,
+            "sha": sha,
+            "size": len(content),
+            "encoding": "base64" if is_whole else "none",
+            "content": base64.encodebytes(content).decode() if is_whole else "",
+            "url": url,
+            "git_url": git_url,
+            "html_url": html_url,
+            "download_url": f"{self.html}/{full_name}/raw/{quote(ref)}/{place}",
+            "_links": {"self": url, "git": git_url, "html": html_url},
+        }
+
+    def permission(self, login: str, permission: str) -> Body:
+        """What somebody may do with the repository."""
+        can = {
+            "admin": permission == "admin",
+            "maintain": permission == "admin",
+            "push": permission in {"admin", "write"},
+            "triage": permission in {"admin", "write"},
+            "pull": permission != "none",
+        }
+        user = self.user(login) | {"permissions": can, "role_name": permission}
+        return {"permission": permission, "role_name": permission, "user": user}
 
     def status(self, full_name: str, status: Status) -> Body:
         """One commit status, with who reported it."""

@@ -99,7 +99,9 @@ class Fault:
 
 
 # What an answer can lag for: pull requests, their files, archives, commits and their statuses.
-_UNKNOWN = re.compile(r"/(pulls/\d+(/files)?|(tarball|commits|statuses)/.+|legacy\.tar\.gz/.+)$")
+_UNKNOWN = re.compile(
+    r"/(pulls/\d+(/files)?|(tarball|commits|statuses|contents|check-runs)/.+|check-runs|legacy\.tar\.gz/.+)$"
+)
 _OLDER = re.compile(r"/pulls/\d+(/files)?$")
 
 

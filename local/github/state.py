@@ -11,6 +11,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from local.github.bodies import Status
+from local.github.checks import Checks
 from local.github.faults import Faults
 from local.github.hooks import Hooks
 from local.github.model import timestamp
@@ -49,6 +50,10 @@ class State:
         self.repository = repository
         self.faults = Faults()
         self.hooks = Hooks()
+        self.checks = Checks()
+        self.requested: list[int] = []
+        """Check runs that the App asked GitHub to request again."""
+        self.permissions = {"octocat": "admin"}
         self._lock = threading.Lock()
         self._token = token
         self._tokens: dict[str, float] = {}
@@ -93,6 +98,11 @@ class State:
         with self._lock:
             expires_at, configured = self._tokens.get(token, 0), self._token
         return expires_at > time() or hmac.compare_digest(token.encode(), configured.encode())
+
+    def is_installation(self, token: str) -> bool:
+        """Whether the token is one that was issued to the App's installation."""
+        with self._lock:
+            return self._tokens.get(token, 0) > time()
 
     def revoke(self, token: str | None = None) -> str:
         """Takes every token back; what is issued from now on is good again.
