@@ -58,9 +58,14 @@ class GitHubControl:
         return requests
 
     def statuses(self) -> list[dict[str, Any]]:
-        """Every commit status that was posted, oldest first."""
+        """All that commits were given to show, oldest first: each status, and each state of a check run, as one."""
         statuses: list[dict[str, Any]] = self._call("GET", "/statuses")
         return statuses
+
+    def check_runs(self) -> list[dict[str, Any]]:
+        """Every check run as it is now, oldest first, with its annotations."""
+        runs: list[dict[str, Any]] = self._call("GET", "/check_runs")
+        return runs
 
     def fail(self, **fault: Any) -> None:
         """Makes requests fail; the fields are those of ``local.github.Fault``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -35,10 +35,9 @@ def run(directory: Path, progress: Progress) -> int:
         for action in ACTIONS:
             with progress.step(f"deliver {action} and wait for its execution"):
                 flows.append(follow(deliver(stack.info, action, pull_request), stack.info, stack.traces))
-        posted = github.statuses()
-        (directory / "last-run.json").write_text(
-            json.dumps({"deliveries": [flow.to_json() for flow in flows]}, indent=2) + "\n"
-        )
+        posted, runs = github.statuses(), github.check_runs()
+        deliveries = [flow.to_json() | {"check_runs": _check_runs(flow, runs)} for flow in flows]
+        (directory / "last-run.json").write_text(json.dumps({"deliveries": deliveries}, indent=2) + "\n")
         problems = []
         for flow in flows:
             _show(flow, progress)
@@ -80,6 +79,15 @@ def _problem(flow: Flow, posted: list[dict[str, str]]) -> str | None:
     if len(flow.trace_ids) != 1:
         return f"{flow.action}: {len(flow.trace_ids)} traces in place of one"
     return None
+
+
+def _check_runs(flow: Flow, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The flow's check runs: name, conclusion, and how many annotations."""
+    return [
+        {"name": run["name"], "conclusion": run["conclusion"], "annotations": len(run["annotations"])}
+        for run in runs
+        if run["name"] == f"pullback/{flow.action}"
+    ]
 
 
 def _show(flow: Flow, progress: Progress) -> None:

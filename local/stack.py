@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -17,8 +18,11 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import boto3
 import psutil
 from botocore.config import Config
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.github.deliveries import HOOK_ID
+from local.github.hooks import APP_ID
 from local.github.sample import FULL_NAME
 from local.process import LocalProcess
 
@@ -169,6 +173,7 @@ class LocalStack:
         build: a directory where this project is built already, for who starts a second stack; None to build.
         clock: let CloudWatch's time be moved on, by the seconds in ``clock_file`` (local/cloudwatch/mend.py).
         parameters: of the template, instead of those in PARAMETERS or besides.
+        app: whether the functions sign in as a GitHub App, and show check runs; otherwise with a token: statuses.
     """
 
     def __init__(
@@ -181,6 +186,7 @@ class LocalStack:
         build: Path | None = None,
         clock: bool = False,
         parameters: Mapping[str, str] = MappingProxyType({}),
+        app: bool = True,
     ) -> None:
         self.directory = directory.resolve()
         self.traces = self.directory / "traces.jsonl"
@@ -191,11 +197,17 @@ class LocalStack:
         self._is_built = build is not None
         self._clock = clock
         self._parameters = parameters
+        self._app = app
         self._processes: list[LocalProcess] = []
         self.info: StackInfo
         self.proxy_url: str | None = None
         """The fault proxy's address."""
         self.github_token = "ghp_" + secrets.token_hex(18)
+
+    @cached_property
+    def github_app(self) -> dict[str, str]:
+        """The credential of the App that the local GitHub has, as people store it: the key on one line."""
+        return {"app_id": str(APP_ID), "private_key": _private_key().replace("\n", "\\n")}
 
     @property
     def build(self) -> Path:
@@ -377,8 +389,10 @@ class LocalStack:
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         secretsmanager = aws_client("secretsmanager", endpoint)
         # In forms in which people store them, too: shared.stored_secret.
-        credential = "\ufeff" + json.dumps({"token": f"{self.github_token} "})
-        secretsmanager.put_secret_value(SecretId=outputs["GitHubCredentialArn"], SecretString=credential)
+        credential = self.github_app if self._app else {"token": f"{self.github_token} "}
+        secretsmanager.put_secret_value(
+            SecretId=outputs["GitHubCredentialArn"], SecretString="\ufeff" + json.dumps(credential)
+        )
         secret = secretsmanager.get_secret_value(SecretId=outputs["WebhookSecretArn"])["SecretString"]
         secretsmanager.put_secret_value(SecretId=outputs["WebhookSecretArn"], SecretString=f"{secret}\n")
         return StackInfo(
@@ -400,3 +414,10 @@ class LocalStack:
             directory=str(self.directory),
             pids=pids,
         )
+
+
+def _private_key() -> str:
+    """A key of this run's own."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, plain = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(pem, plain, serialization.NoEncryption()).decode()

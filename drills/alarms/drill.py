@@ -85,7 +85,7 @@ def alarm_drill(directory: Path, progress: Progress, only: str | None = None) ->
         progress.console.print(f"[red]error:[/] no fault and no alarm is named like {escape(str(only))}")
         return 2
     started = time.monotonic()
-    with LocalStack(directory, progress, faults=True, clock=True, parameters=PARAMETERS) as stack:
+    with LocalStack(directory, progress, faults=True, clock=True, parameters=PARAMETERS, app=False) as stack:
         drill = Drill(stack, progress)
         with progress.step("wait until every alarm is OK"):
             drill.begin()

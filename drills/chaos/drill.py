@@ -67,10 +67,10 @@ def chaos(directory: Path, progress: Progress, only: str | None = None) -> int:
     with contextlib.ExitStack() as running:
 
         def stacks() -> Iterator[LocalStack]:
-            first = running.enter_context(LocalStack(directory, progress, faults=True))
+            first = running.enter_context(LocalStack(directory, progress, faults=True, app=False))
             yield first
             for lane in range(2, min(LANES, len(rows) // ROWS_WORTH_A_LANE + 1) + 1):
-                stack = LocalStack(directory / f"lane-{lane}", progress, faults=True, build=first.build)
+                stack = LocalStack(directory / f"lane-{lane}", progress, faults=True, build=first.build, app=False)
                 yield running.enter_context(stack)
 
         results = drill(stacks(), rows, progress)

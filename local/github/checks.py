@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from local.github.bodies import Body
 
@@ -48,11 +48,16 @@ class CheckRun:
 
 
 class Checks:
-    """All check runs, in the order in which they were created. Shared by the server's threads."""
+    """All check runs, in the order in which they were created. Shared by the server's threads.
 
-    def __init__(self) -> None:
+    Args:
+        on_change: told of each run that is new, or has another status or conclusion.
+    """
+
+    def __init__(self, on_change: Callable[[CheckRun], None]) -> None:
         self._lock = threading.Lock()
         self._runs: dict[int, CheckRun] = {}
+        self._on_change = on_change
 
     def create(self, fields: Body, now: str) -> CheckRun:
         """Raises InvalidCheckError."""
@@ -61,6 +66,7 @@ class Checks:
             run = CheckRun(FIRST_ID + len(self._runs), fields["head_sha"], fields["name"], now)
             _change(run, fields, now)
             self._runs[run.id] = run
+            self._on_change(run)
             return run
 
     def update(self, number: int, fields: Body, now: str) -> CheckRun:
@@ -68,7 +74,10 @@ class Checks:
         validate(fields, is_new=False)
         with self._lock:
             run = self._runs[number]
+            before = run.status, run.conclusion
             _change(run, fields, now)
+            if (run.status, run.conclusion) != before:
+                self._on_change(run)
             return run
 
     def get(self, number: int) -> CheckRun:

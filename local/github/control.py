@@ -38,7 +38,11 @@ def control(state: State) -> Blueprint:  # noqa: C901 - one short function an en
 
     @blueprint.get("/statuses")
     def statuses() -> Response:
-        return jsonify([asdict(status) for status in state.statuses()])
+        return jsonify([asdict(one) for one in state.shown()])
+
+    @blueprint.get("/check_runs")
+    def check_runs() -> Response:
+        return jsonify([asdict(run) for run in reversed(state.checks.of())])
 
     @blueprint.get("/requests")
     def requests() -> Response:

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from local.github.bodies import Status
 from local.github.checks import Checks
@@ -17,6 +17,7 @@ from local.github.hooks import Hooks
 from local.github.model import timestamp
 
 if TYPE_CHECKING:
+    from local.github.checks import CheckRun
     from local.github.repository import GitRepository
 
 INSTALLATION_TOKEN_SECONDS = 3600
@@ -39,6 +40,33 @@ class Request:
     status: int
 
 
+STATES = {
+    "success": "success",
+    "neutral": "success",
+    "skipped": "success",
+    "failure": "failure",
+    "action_required": "failure",
+    "cancelled": "error",
+    "timed_out": "error",
+    "stale": "error",
+}
+"""A check run's conclusion, as a status would say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a commit shows from some moment on: a status, or a check run in the words of one."""
+
+    kind: Literal["status", "check run"]
+    sha: str
+    context: str
+    state: str
+    description: str | None
+    target_url: str | None
+    created_at: str
+    id: int
+
+
 class TooManyStatusesError(Exception):
     """The commit has all the statuses of this context that it may have."""
 
@@ -50,7 +78,8 @@ class State:
         self.repository = repository
         self.faults = Faults()
         self.hooks = Hooks()
-        self.checks = Checks()
+        self.checks = Checks(self._show)
+        self._shown: list[Shown] = []
         self.requested: list[int] = []
         """Check runs that the App asked GitHub to request again."""
         self.permissions = {"octocat": "admin"}
@@ -82,7 +111,21 @@ class State:
             number = 31_000_000_001 + len(self._statuses)
             status = Status(number, sha, state, context, description, target_url, timestamp(time()))
             self._statuses.append(status)
+            self._shown.append(
+                Shown("status", sha, context, state, description, target_url, status.created_at, status.id)
+            )
             return status
+
+    def shown(self) -> list[Shown]:
+        """All that commits were given to show, in order: each status, and each state of a check run."""
+        with self._lock:
+            return list(self._shown)
+
+    def _show(self, run: CheckRun) -> None:
+        state = STATES[run.conclusion] if run.conclusion else "pending"
+        at = run.completed_at or run.created_at
+        with self._lock:
+            self._shown.append(Shown("check run", run.sha, run.name, state, run.title, run.details_url, at, run.id))
 
     def requests(self) -> list[Request]:
         """The requests in the order of their answers, the control endpoints' own left out."""

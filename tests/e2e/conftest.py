@@ -141,7 +141,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     It has the fault proxy in it, and so no IAM, and a clock that can be moved.
     """
     directory = tmp_path_factory.mktemp("faulty")
-    with LocalStack(directory, Progress(), faults=True, clock=True, parameters=PARAMETERS) as stack:
+    with LocalStack(directory, Progress(), faults=True, clock=True, parameters=PARAMETERS, app=False) as stack:
         yield stack
 
 
