@@ -74,6 +74,10 @@ def close(record: SQSRecord) -> None:
         raise PoisonMessage("no event of an execution that ended without success")
     # First of all: whatever becomes of the status, this event is not lost (watch.reconcile).
     ended.arrived(dead.execution)
+    if dead.job.check_suite:
+        # It shows nothing of its own.
+        telemetry.log.error("execution ended without success", status=dead.status, error=dead.error, closed=False)
+        return
     try:
         github = connect(
             dead.job,

@@ -19,16 +19,18 @@ from processor.callback import Callback, CallbackUnavailable
 from processor.errors import InvalidJob, TaskOver
 from processor.heartbeat import Heartbeat
 from processor.lookout import Lookout
+from processor.rerun import rerequest_all
 from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
 from pullrequest.errors import WorkInProgress
 from pullrequest.finding import Findings
 from pullrequest.github import PullRequestClient, connect
 from pullrequest.github_access import Installations, Patience
+from pullrequest.result import StoredResult
 from shared.aws import client
 from shared.contract import InvalidContract
 from shared.idempotency import OncePerToken
-from shared.job import Outcome, TaskEvent
+from shared.job import RERUN, Outcome, TaskEvent
 from shared.metrics import Metric
 from shared.settings import Settings
 from shared.telemetry import Telemetry, fingerprint
@@ -143,7 +145,7 @@ def accept(event: dict[str, Any]) -> TaskEvent:
 
 def known_action(event: dict[str, Any]) -> str:
     """The event's action if there is one of this name, for a metric: names from outside could be any number."""
-    return name if (name := event.get("action")) in registry.names() else "unknown"
+    return name if (name := event.get("action")) in (*registry.names(), RERUN) else "unknown"
 
 
 def attempt(task: TaskEvent, context: LambdaContext, heartbeat: Heartbeat) -> Outcome:
@@ -170,10 +172,13 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
     started = time.monotonic()
     began_at = job.entered_at or now()
 
+    def elapsed_ms() -> int:
+        return round((time.monotonic() - started) * 1000)
+
     def age() -> float:
         return (now() - began_at).total_seconds()
 
-    action = registry.find(job.action)
+    action = None if job.check_suite else registry.find(job.action)
     github = connect(
         job,
         credential,
@@ -183,6 +188,8 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
         installations=installations,
         patience=Patience(telemetry, age, checkpoint=heartbeat.checkpoint),
     )
+    if action is None:
+        return told(job, StoredResult.of(rerequest_all(github), elapsed_ms()))
     claim = claims.take(job, by, getattr(action, "LIMITS", {}))
     telemetry.log.debug("claim taken", phase=claim.phase)
     is_reused = claim.result is not None
@@ -194,10 +201,15 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
             action,
             claim,
             confirm=heartbeat.confirm,
-            elapsed_ms=lambda: round((time.monotonic() - started) * 1000),
+            elapsed_ms=elapsed_ms,
         )
     finally:
         heartbeat.keep(None)
+    return told(job, result, is_reused=is_reused)
+
+
+def told(job: TaskEvent, result: StoredResult, *, is_reused: bool = False) -> Outcome:
+    """The outcome of a result, counted, annotated and logged."""
     outcome = Outcome.read({**result.plain(), "action": job.action, "delivery_id": job.delivery_id})
     if is_reused:
         telemetry.count(Metric.WORK_REUSED)

@@ -21,10 +21,12 @@ from pullrequest.answers import (
     BASE_FILE,
     CHECK,
     CHECKS,
+    CHECKS_OF_SUITE,
     CREATE_CHECK,
     FILES,
     LAG_SECONDS,
     PULL,
+    REREQUEST,
     SET_STATUS,
     STATUSES,
     UNSURE_PAUSE_SECONDS,
@@ -320,6 +322,15 @@ class PullRequestClient:
         mine = [run for run in found if run.external_id == self._external_id and run.conclusion is None]
         return max(mine, key=lambda run: run.id, default=None)
 
+    def runs_of_suite(self) -> list[CheckRun]:
+        """The newest check run of each name in the suite that the job is about; none where it is about none."""
+        return self.patiently(partial(self._runs_of_suite, self._job.check_suite.id)) if self._job.check_suite else []
+
+    def rerequest(self, run: int) -> None:
+        """Asks GitHub to request a check run again, as its button does: one try, see ``patiently``."""
+        with self._calls.call(REREQUEST):
+            self._requester.requestJsonAndCheck("POST", f"{self._path}/check-runs/{run}/rerequest")
+
     @contextmanager
     def open_archive(self) -> Iterator[ByteStream]:
         """The repository at the job's head SHA, as ``git archive`` packs it: a gzip-compressed tar stream.
@@ -421,6 +432,13 @@ class PullRequestClient:
                 "GET",
                 f"{self._path}/commits/{self._sha}/check-runs",
                 parameters={"check_name": self._context, "filter": "all", "per_page": PAGE},
+            )
+            return [_a_check_run(run) for run in answer["check_runs"]]
+
+    def _runs_of_suite(self, suite: int) -> list[CheckRun]:
+        with self._calls.call(CHECKS_OF_SUITE):
+            _, answer = self._requester.requestJsonAndCheck(
+                "GET", f"{self._path}/check-suites/{suite}/check-runs", parameters={"per_page": PAGE}
             )
             return [_a_check_run(run) for run in answer["check_runs"]]
 

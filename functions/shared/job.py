@@ -35,6 +35,9 @@ ActionName = Annotated[str, Meta(pattern=ACTION_PATTERN)]
 Text = Annotated[str, Meta(max_length=256)]
 """Free text of the pull request's author, already cut by the webhook. Attacker text: data, never markup."""
 
+RERUN = "rerun"
+"""The action of a job that asks GitHub to request all check runs of a suite again. No module has this name."""
+
 Moment = Annotated[datetime, Meta(tz=True)]
 
 Conclusion = Literal["success", "failure", "neutral", "cancelled"]
@@ -52,7 +55,8 @@ class Commit(Contract, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PullRequest(Contract, frozen=True, kw_only=True, omit_defaults=True):
-    number: Annotated[int, Meta(ge=1)]
+    number: Annotated[int, Meta(ge=0)]
+    """0 in a job about a check suite: GitHub does not name the pull request where it is one from a fork."""
     title: Text
     head: Commit
     base: Commit
@@ -83,6 +87,14 @@ class Installation(Contract, frozen=True, kw_only=True, omit_defaults=True):
     id: Annotated[int, Meta(ge=1)]
 
 
+class RequestedAction(Contract, frozen=True, kw_only=True, omit_defaults=True):
+    identifier: Text
+
+
+class CheckSuite(Contract, frozen=True, kw_only=True, omit_defaults=True):
+    id: Annotated[int, Meta(ge=1)]
+
+
 class Sender(Contract, frozen=True, kw_only=True, omit_defaults=True):
     login: Text
 
@@ -100,6 +112,10 @@ class Job(Contract, frozen=True, kw_only=True, omit_defaults=True):
     installation: Installation | None = None
     rerun: DeliveryId | None = None
     """The delivery with which somebody asked at GitHub to do the work again: it has a key of its own."""
+    requested_action: RequestedAction | None = None
+    """The button below a check run that somebody pressed; ``sender`` is who."""
+    check_suite: CheckSuite | None = None
+    """The suite of which all runs were requested again; the action is then RERUN."""
     sender: Sender
 
     def log_keys(self) -> dict[str, str | int]:

@@ -42,6 +42,8 @@ class Delivery:
     event: str | None
     signature: str | None
     body: bytes
+    app: str | None = None
+    """Id of the App whose delivery it is; None where it is a repository's or an organisation's hook's."""
 
     @classmethod
     def read(cls, request: APIGatewayProxyEvent, *, max_body_bytes: int) -> Delivery:
@@ -65,6 +67,9 @@ class Delivery:
             event=headers.get("x-github-event"),
             signature=headers.get("x-hub-signature-256"),
             body=body,
+            app=headers.get("x-github-hook-installation-target-id")
+            if headers.get("x-github-hook-installation-target-type") == "integration"
+            else None,
         )
 
     def identity(self) -> tuple[str, str]:

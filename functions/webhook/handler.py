@@ -14,7 +14,14 @@ from shared.metrics import Metric
 from shared.settings import Settings
 from shared.telemetry import Telemetry, trace_header
 from webhook.delivery import Delivery, Rejected, require_api_gateway
-from webhook.projection import decode, payload_actions, project
+from webhook.projection import (
+    NotOurs,
+    decode,
+    payload_actions,
+    project,
+    project_check_run,
+    project_check_suite,
+)
 from webhook.secret import SecretUnavailable, WebhookSecret
 from webhook.signature import is_valid
 from webhook.triggers import Triggers
@@ -38,6 +45,9 @@ triggers = Triggers.load()
 secret = WebhookSecret(_secret_name, client("secretsmanager"), telemetry)
 # One attempt a call: GitHub waits 10 s for the answer, and what cannot be started now is kept in the queue.
 executions = Executions(_state_machine_arn, client("stepfunctions", attempts=1))
+
+RERUN_EVENTS = {"check_run": ("rerequested", "requested_action"), "check_suite": ("rerequested",)}
+"""What GitHub's buttons send: event -> the payload's action."""
 
 _COUNTED_AS = {
     "started": Metric.DELIVERY_STARTED,
@@ -85,14 +95,10 @@ def receive(delivery: Delivery) -> dict[str, Any]:
         telemetry.count(Metric.DELIVERY_IGNORED)
         telemetry.log.info("ping answered")
         return answer(200, "pong")
-    payload = decode(delivery.body)
-    if not triggers.has_event(event_name):
-        return ignored("no action is triggered by this event")
-    action = triggers.action_for(event_name, *payload_actions(payload))
-    if action is None:
-        return ignored("no action is triggered by this action of the event")
-
-    job = project(payload, action=action, delivery_id=delivery_id)
+    try:
+        job = job_of(delivery, delivery_id, event_name)
+    except NotOurs as reason:
+        return ignored(str(reason))
     telemetry.bind(job)
     try:
         start = executions.start(job)
@@ -103,6 +109,28 @@ def receive(delivery: Delivery) -> dict[str, Any]:
     telemetry.count(_COUNTED_AS[start.result])
     telemetry.log.info("delivery accepted", result=start.result, execution=start.name)
     return answer(200 if start.result == "duplicate" else 202, start.result, execution=start.name)
+
+
+def job_of(delivery: Delivery, delivery_id: str, event_name: str) -> Job:
+    """The job of a delivery that is genuine.
+
+    Raises:
+        Rejected: it is answered 400.
+        NotOurs: it triggers nothing.
+    """
+    payload = decode(delivery.body)
+    is_known = event_name in RERUN_EVENTS or triggers.has_event(event_name)
+    if not is_known:
+        raise NotOurs("no action is triggered by this event")
+    words = payload_actions(payload)
+    if words[0] in RERUN_EVENTS.get(event_name, ()):
+        if event_name == "check_suite":
+            return project_check_suite(payload, app=delivery.app, delivery_id=delivery_id)
+        return project_check_run(payload, app=delivery.app, delivery_id=delivery_id, actions=triggers.actions)
+    action = triggers.action_for(event_name, *words)
+    if action is None:
+        raise NotOurs("no action is triggered by this action of the event")
+    return project(payload, action=action, delivery_id=delivery_id)
 
 
 def verify(delivery: Delivery) -> None:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from msgspec import Meta, ValidationError, convert, field
 
 from shared.contract import Contract, InvalidContract, read_object
+from shared.external_id import ExternalId
 from shared.job import (
+    RERUN,
     BaseChange,
     Before,
     Changes,
+    CheckSuite,
     Commit,
     Installation,
     Job,
     Moment,
     PullRequest,
     Repository,
+    RequestedAction,
     Sender,
     Sha,
 )
 from webhook.delivery import Rejected
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 TEXT_MAX_BYTES = 256
+
+NAME_PREFIX = "pullback/"
+"""Before the action, in the name of a check run."""
 
 Model = TypeVar("Model", bound=Contract)
 
@@ -78,6 +88,48 @@ class _Payload(Contract, frozen=True, kw_only=True):
     pull_request: _PullRequest
     before: Any = None
     changes: Any = None
+    installation: Installation | None = None
+    sender: _Sender
+
+
+class _App(Contract, frozen=True, kw_only=True):
+    id: int
+
+
+class _Branch(Contract, frozen=True, kw_only=True):
+    head_branch: str | None = None
+
+
+class _CheckRun(Contract, frozen=True, kw_only=True):
+    name: str
+    head_sha: Sha
+    external_id: str | None = None
+    app: _App
+    check_suite: _Branch | None = None
+
+
+class _CheckRunPayload(Contract, frozen=True, kw_only=True):
+    """What a job needs of ``check_run.rerequested`` and ``check_run.requested_action``."""
+
+    check_run: _CheckRun
+    requested_action: RequestedAction | None = None
+    repository: Repository
+    installation: Installation | None = None
+    sender: _Sender
+
+
+class _CheckSuite(Contract, frozen=True, kw_only=True):
+    id: Annotated[int, Meta(ge=1)]
+    head_sha: Sha
+    app: _App
+    head_branch: str | None = None
+
+
+class _CheckSuitePayload(Contract, frozen=True, kw_only=True):
+    """What a job needs of ``check_suite.rerequested``."""
+
+    check_suite: _CheckSuite
+    repository: Repository
     installation: Installation | None = None
     sender: _Sender
 
@@ -142,6 +194,75 @@ def project(payload: dict[str, Any], *, action: str, delivery_id: str) -> Job:
         installation=fields.installation,
         sender=Sender(login=cut(fields.sender.login)),
     )
+
+
+class NotOurs(Exception):
+    """The event is genuine and about somebody else's check run; the text is the reason."""
+
+
+def project_check_run(payload: dict[str, Any], *, app: str | None, delivery_id: str, actions: Collection[str]) -> Job:
+    """The job of ``check_run.rerequested`` or ``requested_action``: the run's own work, done again.
+
+    Args:
+        payload: GitHub's payload, decoded.
+        app: the App to which the delivery was sent.
+        delivery_id: the delivery's id.
+        actions: the actions that there are.
+
+    Raises:
+        Rejected: 400, naming the field that is missing or of the wrong type.
+        NotOurs: see there.
+    """
+    fields = _parsed(payload, _CheckRunPayload)
+    run = fields.check_run
+    _require_ours(run.app, app)
+    action = run.name.removeprefix(NAME_PREFIX)
+    if not run.name.startswith(NAME_PREFIX) or action not in actions:
+        raise NotOurs("there is no action for a check run of this name")
+    try:
+        external = ExternalId.read_json(run.external_id or "")
+    except InvalidContract:
+        raise NotOurs("the check run does not say which work it is of") from None
+    branch = run.check_suite.head_branch if run.check_suite else None
+    return Job(
+        action=action,
+        delivery_id=delivery_id,
+        repository=fields.repository,
+        pull_request=PullRequest(
+            number=external.pull_request,
+            title="",
+            # GitHub names no branch of a fork.
+            head=Commit(ref=cut(branch or ""), sha=run.head_sha),
+            base=external.base,
+        ),
+        installation=fields.installation,
+        rerun=delivery_id,
+        requested_action=fields.requested_action,
+        sender=Sender(login=cut(fields.sender.login)),
+    )
+
+
+def project_check_suite(payload: dict[str, Any], *, app: str | None, delivery_id: str) -> Job:
+    """The job of ``check_suite.rerequested``: asks GitHub to request each run of it. Raises as for a check run."""
+    fields = _parsed(payload, _CheckSuitePayload)
+    suite = fields.check_suite
+    _require_ours(suite.app, app)
+    head = Commit(ref=cut(suite.head_branch or ""), sha=suite.head_sha)
+    return Job(
+        action=RERUN,
+        delivery_id=delivery_id,
+        repository=fields.repository,
+        pull_request=PullRequest(number=0, title="", head=head, base=head),
+        installation=fields.installation,
+        check_suite=CheckSuite(id=suite.id),
+        sender=Sender(login=cut(fields.sender.login)),
+    )
+
+
+def _require_ours(owner: _App, app: str | None) -> None:
+    # GitHub asks the App alone that made the run; a repository's own hook hears of everybody's.
+    if app != str(owner.id):
+        raise NotOurs("the check run is another App's")
 
 
 def _base_change(changes: _Changes | None) -> Changes | None:

@@ -28,6 +28,11 @@ class Triggers:
         except FileNotFoundError:
             raise ConfigurationError(f"{file.name} is missing: the package was not built by `sam build`") from None
 
+    @property
+    def actions(self) -> frozenset[str]:
+        """The actions that there are."""
+        return frozenset(action for table in self._table.values() for action in table.values())
+
     def has_event(self, event: str) -> bool:
         """Whether any action of this GitHub event triggers anything."""
         return event in self._table
