@@ -33,6 +33,7 @@ def carry_out(
     claim: Claim,
     *,
     confirm: Callable[[], None],
+    held_back: Callable[[], Display | None],
     elapsed_ms: Callable[[], int],
 ) -> StoredResult:
     """The result of the job's work: done and shown now, or found as an earlier attempt left it.
@@ -50,6 +51,7 @@ def carry_out(
         claim: the claim to the work; it has ended when this returns or raises.
         confirm: raises when nobody waits for this attempt any more. Asked before anything is written: whoever ended
             the execution since then finds this claim and takes it over.
+        held_back: what is to be shown in place of the work, where the repository's policy holds it back.
         elapsed_ms: milliseconds since the attempt began.
 
     Raises:
@@ -64,6 +66,8 @@ def carry_out(
         try:
             _require_wanted(work.github)
             if claim.result is None:
+                if (display := held_back()) is not None:
+                    return _shown_instead(display, work.github, claim, elapsed_ms())
                 show(work.github, claim, Display("pending", action.PENDING))
                 claim.written()
                 result = _bounded(with_findings(action.run(job, work), work.findings))
@@ -93,6 +97,13 @@ def _released_on_failure(claim: Claim) -> Iterator[None]:
         with suppress(WorkError):
             claim.end("released", pending_shown=claim.pending_shown)
         raise
+
+
+def _shown_instead(display: Display, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:
+    """Ends work that is not to be done, or not yet. It is not kept: what holds it back may be gone the next time."""
+    show(github, claim, display)
+    claim.end("released", pending_shown=False)
+    return StoredResult(conclusion="neutral", summary=display.title, duration_ms=elapsed_ms)
 
 
 def _cancelled(reason: str, job: Job, github: PullRequestClient, claim: Claim, elapsed_ms: int) -> StoredResult:

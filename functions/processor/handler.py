@@ -17,6 +17,7 @@ from processor.artifacts import ArtifactStore
 from processor.attempt import carry_out
 from processor.callback import Callback, CallbackUnavailable
 from processor.errors import InvalidJob, TaskOver
+from processor.forks import held_back
 from processor.heartbeat import Heartbeat
 from processor.lookout import Lookout
 from processor.rerun import rerequest_all
@@ -201,6 +202,7 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
             action,
             claim,
             confirm=heartbeat.confirm,
+            held_back=lambda: held_back(job, action, "report", github),
             elapsed_ms=elapsed_ms,
         )
     finally:

@@ -40,7 +40,11 @@ class Work(Protocol):
 
 
 class Action(Protocol):
-    """The interface of a module in ``processor.actions``."""
+    """The interface of a module in ``processor.actions``.
+
+    Besides, a module may say ``READS_ONLY = True``: it stores and builds nothing of what a pull request brings. Any
+    other is held back where that comes from a fork, unless the policy says otherwise (processor/forks.py).
+    """
 
     TRIGGERS: dict[str, tuple[str, ...]]
     """GitHub event -> values of the payload's ``action`` that start this action. A literal: the build reads it

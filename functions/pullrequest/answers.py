@@ -34,6 +34,7 @@ UPDATE_CHECK: Final = "PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}"
 CHECKS: Final = "GET /repos/{owner}/{repo}/commits/{ref}/check-runs"
 CHECKS_OF_SUITE: Final = "GET /repos/{owner}/{repo}/check-suites/{check_suite_id}/check-runs"
 REREQUEST: Final = "POST /repos/{owner}/{repo}/check-runs/{check_run_id}/rerequest"
+PERMISSION: Final = "GET /repos/{owner}/{repo}/collaborators/{username}/permission"
 ARCHIVE_LINK: Final = "GET /repos/{owner}/{repo}/tarball/{ref}"
 ARCHIVE: Final = "GET archive"
 INSTALLATION_TOKEN: Final = "POST /app/installations/{installation_id}/access_tokens"  # noqa: S105 - a path
@@ -191,6 +192,8 @@ class Seen:
     updated_at: datetime | None
     changed_files: int
     is_closed: bool = False
+    is_fork: bool = True
+    """Whether the head is another repository's, or one's that is gone. Where that is not known it is taken for one."""
 
 
 Age = Literal["current", "older", "newer", "unsure"]

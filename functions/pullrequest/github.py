@@ -25,6 +25,7 @@ from pullrequest.answers import (
     CREATE_CHECK,
     FILES,
     LAG_SECONDS,
+    PERMISSION,
     PULL,
     REREQUEST,
     SET_STATUS,
@@ -215,6 +216,19 @@ class PullRequestClient:
             return f"superseded by {seen.head_sha[:7]}"
         return "the pull request is closed" if seen.is_closed else None
 
+    def is_fork(self) -> bool:
+        """Whether the pull request comes from another repository than its own, or from one that is gone."""
+        return self.patiently(self._as_of_the_event).is_fork
+
+    def permission_of(self, login: str) -> str | None:
+        """What somebody may do with the repository, in GitHub's word; None where they have no part in it."""
+        try:
+            return self.patiently(partial(self._permission_of, login))
+        except GitHubRefused as refusal:
+            if refusal.status == requests.codes.not_found:
+                return None
+            raise
+
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
         return self.patiently(self._as_of_the_event).changed_files
@@ -398,6 +412,8 @@ class PullRequestClient:
                 updated_at=_moment(answer.get("updated_at")),
                 changed_files=_known(answer["changed_files"], int),
                 is_closed=answer.get("state") == "closed",
+                is_fork=_repository_id(answer["head"]) is None
+                or _repository_id(answer["head"]) != _repository_id(answer["base"]),
             )
 
     def _page_of_files(self, number: int, expected: int) -> list[ChangedFile]:
@@ -442,6 +458,13 @@ class PullRequestClient:
             )
             return [_a_check_run(run) for run in answer["check_runs"]]
 
+    def _permission_of(self, login: str) -> str:
+        with self._calls.call(PERMISSION):
+            path = f"{self._path}/collaborators/{quote(login, safe='')}/permission"
+            _, answer = self._requester.requestJsonAndCheck("GET", path)
+            permission: str = _known(answer["permission"], str)
+            return permission
+
     def _shown(self) -> CommitStatus | None:
         with self._calls.call(STATUSES):
             # Newest first, those of other contexts among them.
@@ -474,6 +497,13 @@ def _changed_file(file: File) -> ChangedFile:
         blob_sha=file.sha,
         previous_path=file.previous_filename,
     )
+
+
+def _repository_id(end: dict[str, Any]) -> int | None:
+    """Of one end of a pull request; None where the repository is gone."""
+    repository = end.get("repo")
+    number = repository.get("id") if isinstance(repository, dict) else None
+    return number if isinstance(number, int) else None
 
 
 def _a_check_run(answer: dict[str, Any]) -> CheckRun:

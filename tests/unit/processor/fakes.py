@@ -55,10 +55,14 @@ class FakeGitHub:
     refuses_status: Exception | None = None
     breaks: Exception | None = None
     writes_checks: bool = False
+    fork: bool = False
 
     def overtaken(self) -> str | None:
         head = self.heads.pop(0) if len(self.heads) > 1 else self.heads[0]
         return None if head == SHA else f"superseded by {head[:7]}"
+
+    def is_fork(self) -> bool:
+        return self.fork
 
     def patiently(self, function: Callable[[], Any]) -> Any:
         return function()

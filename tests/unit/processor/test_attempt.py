@@ -10,6 +10,7 @@ from processor.attempt import RESULT_MAX_BYTES, carry_out
 from processor.errors import OutcomeTooLarge, Overtaken, TaskOver
 from pullrequest.errors import GitHubUnavailable, WorkInProgress
 from pullrequest.result import Result, StoredResult
+from pullrequest.showing import Display
 from shared.job import Conclusion
 from tests.unit.processor.fakes import NEWER_SHA, SHA, FakeClaim, FakeGitHub, FakeWork, a_job
 
@@ -39,7 +40,7 @@ class AnAction:
 def carried_out(
     action: AnAction, work: FakeWork, claim: FakeClaim, confirm: Callable[[], None] = lambda: None
 ) -> StoredResult:
-    return carry_out(a_job(), work, action, claim, confirm=confirm, elapsed_ms=lambda: 12)
+    return carry_out(a_job(), work, action, claim, confirm=confirm, held_back=lambda: None, elapsed_ms=lambda: 12)
 
 
 def test_the_work_is_shown_as_pending_then_with_its_result() -> None:
@@ -174,7 +175,7 @@ def test_work_that_is_overtaken_in_its_middle_is_cancelled_and_shown_so() -> Non
 def test_a_rerun_for_an_older_commit_does_nothing_and_says_why() -> None:
     work, claim, action = FakeWork(FakeGitHub(heads=[NEWER_SHA])), FakeClaim(), AnAction()
     job = structs.replace(a_job(), rerun="a-delivery")
-    carry_out(job, work, action, claim, confirm=lambda: None, elapsed_ms=lambda: 12)
+    carry_out(job, work, action, claim, confirm=lambda: None, held_back=lambda: None, elapsed_ms=lambda: 12)
     assert (action.runs, work.github.statuses) == (0, [("error", "superseded by ccccccc", None)])
 
 
@@ -188,3 +189,13 @@ def test_what_was_found_in_files_is_kept_with_the_result() -> None:
 
     (finding,) = carried_out(Finding(), work, FakeClaim()).findings
     assert (finding.path, finding.line, finding.message) == ("a.py", 3, "odd")
+
+
+@pytest.mark.parametrize("has_pending", [True, False])
+def test_what_the_policy_holds_back_is_shown_in_place_of_the_work(has_pending: bool) -> None:
+    work, claim, action = FakeWork(), FakeClaim(pending_shown=has_pending), AnAction()
+    display = Display("action_required", "waits for approval")
+    result = carry_out(a_job(), work, action, claim, confirm=lambda: None, held_back=lambda: display, elapsed_ms=int)
+    assert (result.conclusion, result.summary, action.runs) == ("neutral", "waits for approval", 0)
+    assert work.github.states == ["failure"]
+    assert (claim.phase, claim.pending_shown) == ("released", False)

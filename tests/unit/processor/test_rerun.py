@@ -39,11 +39,11 @@ def test_runs_that_are_complete_and_ours_are_requested() -> None:
             CheckRun(5, None, "failure", 0),
         ]
     )
-    result = rerequest_all(suite)  # type: ignore[arg-type]
+    result = rerequest_all(suite)
     assert suite.requested == [1, 2]
     assert (result.conclusion, result.summary) == ("success", "2 check runs requested again")
 
 
 def test_a_suite_without_any_is_no_failure() -> None:
-    result = rerequest_all(Suite([]))  # type: ignore[arg-type]
+    result = rerequest_all(Suite([]))
     assert (result.conclusion, result.summary) == ("neutral", "0 check runs requested again")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.job import Job
 
 TRIGGERS = {"pull_request": ("opened", "reopened", "synchronize", "edited.base")}
+READS_ONLY = True
 PENDING = "reading the changes"
 
 
