@@ -1,0 +1,83 @@
+"""How much a process takes: instructions under valgrind, which vary by a thousandth, or else CPU time."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.console import Console
+
+HAS_VALGRIND = shutil.which("valgrind") is not None
+UNIT = "million instructions" if HAS_VALGRIND else "ms of CPU"
+CPU_ROUNDS = 9
+"""Of CPU time, where it stands for instructions."""
+
+_COUNTED = re.compile(r"I\s+refs:\s+([\d,]+)")
+
+
+@dataclass
+class Meter:
+    """What to put before a command, and, when it has ended, what it took."""
+
+    prefix: tuple[str, ...] = ()
+    cost: float = 0.0
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """Measures the one process that is started within, with the meter's prefix, and ends within."""
+    with TemporaryDirectory() as directory:
+        log = Path(directory, "log")
+        meter = Meter()
+        if HAS_VALGRIND:
+            options = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", f"--log-file={log}")
+            meter.prefix = ("valgrind", *options)
+        before = _children_milliseconds()
+        yield meter
+        meter.cost = _instructions(log) if HAS_VALGRIND else _children_milliseconds() - before
+
+
+def _instructions(log: Path) -> float:
+    """In millions."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    found = _COUNTED.search(text)
+    if found is None:
+        sys.exit(f"valgrind did not count: {text[-2000:]}")
+    return int(found[1].replace(",", "")) / 1e6
+
+
+def _children_milliseconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (usage.ru_utime + usage.ru_stime) * 1000
+
+
+def in_turns(
+    measures: Mapping[str, Callable[[], float]], rounds: int, console: Console, what: str
+) -> dict[str, list[float]]:
+    """Measures each so many times. They take turns, so that a busy minute is everybody's."""
+    found: dict[str, list[float]] = {name: [] for name in measures}
+    for number in range(rounds):
+        for name, measure in measures.items():
+            console.print(f"  … {what}, {name}" + (f" {number + 1}/{rounds}" if rounds > 1 else ""))
+            found[name].append(measure())
+    return found
+
+
+def rounds_of(wanted: int) -> int:
+    """So many rounds of instructions, or as many as CPU time takes to be told apart."""
+    return wanted if HAS_VALGRIND else CPU_ROUNDS
+
+
+def ratios(ours: Sequence[float], to: Sequence[float]) -> list[float]:
+    """Of what was measured in the same round."""
+    return [one / other for one, other in zip(ours, to, strict=True)]
