@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +64,26 @@ def _children_milliseconds() -> float:
 
 
 def in_turns(
-    measures: Mapping[str, Callable[[], float]], rounds: int, console: Console, what: str
+    measures: Mapping[str, Callable[[], float]],
+    rounds: int,
+    console: Console,
+    what: str,
+    *,
+    is_time: bool = not HAS_VALGRIND,
 ) -> dict[str, list[float]]:
-    """Measures each so many times. They take turns, so that a busy minute is everybody's."""
+    """Measures each so many times. They take turns, so that a busy minute is everybody's.
+
+    Instructions are the same however busy the machine is, so those are counted side by side.
+    """
     found: dict[str, list[float]] = {name: [] for name in measures}
-    for number in range(rounds):
-        for name, measure in measures.items():
-            console.print(f"  … {what}, {name}" + (f" {number + 1}/{rounds}" if rounds > 1 else ""))
-            found[name].append(measure())
+
+    def once(number: int, name: str) -> None:
+        console.print(f"  … {what}, {name}" + (f" {number + 1}/{rounds}" if rounds > 1 else ""))
+        found[name].append(measures[name]())
+
+    with ThreadPoolExecutor(1 if is_time else os.cpu_count()) as pool:
+        for done in [pool.submit(once, number, name) for number in range(rounds) for name in measures]:
+            done.result()
     return found
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from local.stack import REGION, aws_environment
 
@@ -52,11 +52,11 @@ class Package:
 
     def command(self, *arguments: str | Path) -> list[str]:
         """Python with these arguments, and nothing of this project's environment."""
-        return [sys.executable, "-S", "-P", *map(str, arguments)]
+        return [sys.executable, "-S", *map(str, arguments)]
 
     def environ(self, **more: str) -> dict[str, str]:
         """The environment of its process."""
-        paths = ":".join(map(str, (*self.paths, INSIDE)))
+        paths = ":".join(map(str, self.paths))
         return aws_environment() | ENVIRONMENT | {"PYTHONPATH": paths} | more
 
 
@@ -76,7 +76,10 @@ def build() -> dict[str, Package]:
     _compile(references)
     bare = {"webhook": whole["functions"], "task": whole["functions"], "processor": whole["processor"]}
     packages = [
-        *(Package(name, f"{name}.handler", (made / name, *layers[: 2 if name == "processor" else 1])) for name in rooms),
+        *(
+            Package(name, f"{name}.handler", (made / name, *layers[: 2 if name == "processor" else 1]))
+            for name in rooms
+        ),
         *(Package(f"bare {name}", f"bare_{name}", (references, *paths)) for name, paths in bare.items()),
         Package("usual webhook", "usual_webhook", (references, *whole["usual"])),
         Package("floor webhook", "floor_webhook", (references,)),
@@ -100,8 +103,6 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Comple
     if done.returncode:
         sys.exit(f"{' '.join(command[:8])} …: {(done.stderr or done.stdout)[-2000:]}")
     return done
-
-
 
 
 def _package(*arguments: str | Path) -> None:

@@ -48,6 +48,17 @@ class Answer:
     log: str
 
 
+class Server(ThreadingHTTPServer):
+    """Serves a function that is ended with its connections open."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of those."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class RuntimeFailed(Exception):
     """The function's process ended, or did not answer in time; the message holds the end of its log."""
 
@@ -76,8 +87,7 @@ def run(
     """
     waiting: queue.Queue[Any] = queue.Queue()
     answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(waiting, answers, environ))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), _handler(waiting, answers, environ))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found: list[Answer] = []
     with TemporaryDirectory() as directory:

@@ -6,10 +6,9 @@ import re
 import statistics
 import sys
 import threading
-from collections import Counter
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import runtime_api
@@ -37,7 +36,7 @@ def starts(packages: Mapping[str, Package], rounds: int, console: Console) -> di
     def cost(package: Package) -> float:
         script = f"import importlib, os; importlib.import_module({package.module!r}); os._exit(0)"
         with metered() as meter:
-            run([*meter.prefix, *package.command("-c", script)], package.environ())
+            run([*meter.prefix, *package.command("-P", "-c", script)], package.environ())
         return meter.cost
 
     measures = {name: partial(cost, packages[name]) for name in STARTED}
@@ -67,24 +66,26 @@ def first_calls(packages: Mapping[str, Package], rounds: int, console: Console) 
 def shares(packages: Mapping[str, Package], console: Console) -> dict[str, dict[str, float]]:
     """Milliseconds of each start by package, as Python's ``-X importtime`` tells them: the median of the runs."""
     console.print("  … start, by package")
-    runs: dict[str, list[Counter[str]]] = {name: [] for name in STARTED}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in STARTED}
     for _ in range(SHARE_RUNS):
         for name in STARTED:
             package = packages[name]
-            command = package.command("-X", "importtime", "-c", f"import os, {package.module}; os._exit(0)")
+            command = package.command("-P", "-X", "importtime", "-c", f"import os, {package.module}; os._exit(0)")
             runs[name].append(by_package(run(command, package.environ()).stderr))
     return {
-        name: {one: statistics.median(run[one] for run in counted) for one in sorted(set().union(*counted))}
+        name: {
+            one: statistics.median(taken.get(one, 0.0) for taken in counted) for one in sorted(set().union(*counted))
+        }
         for name, counted in runs.items()
     }
 
 
-def by_package(importtime: str) -> Counter[str]:
+def by_package(importtime: str) -> dict[str, float]:
     """Milliseconds by top-level package, from what ``-X importtime`` writes."""
-    found: Counter[str] = Counter()
+    found: dict[str, float] = {}
     for microseconds, module in _IMPORTED.findall(importtime):
         top = module.partition(".")[0]
-        found["the standard library" if top in sys.stdlib_module_names else top] += int(microseconds) / 1000
+        found[top] = found.get(top, 0.0) + int(microseconds) / 1000
     return found
 
 
@@ -107,8 +108,7 @@ def _aws() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = runtime_api.Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-SECRET = "It's a Secret to Everybody"
+SECRET = "It's a Secret to Everybody"  # noqa: S105 - GitHub's documentation has it
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:pullback:"
 
 
@@ -46,7 +46,7 @@ def operation_of(target: str | None, path: str) -> str:
 
 def stub_transport() -> None:
     """Answers what botocore would send, in process: all of botocore but its connection stays."""
-    from botocore.awsrequest import AWSResponse
+    from botocore.awsrequest import AWSResponse, HeadersDict
     from botocore.httpsession import URLLib3Session
 
     class Raw:
@@ -62,9 +62,9 @@ def stub_transport() -> None:
         body = request.body.encode() if isinstance(request.body, str) else request.body
         status, content = answer(operation_of(target, request.url), body or b"{}")
         headers = {"content-type": "application/x-amz-json-1.1", "content-length": str(len(content))}
-        return AWSResponse(request.url, status, headers, Raw(content))
+        return AWSResponse(request.url, status, cast("Any", HeadersDict(headers)), Raw(content))
 
-    URLLib3Session.send = send
+    setattr(URLLib3Session, "send", send)  # noqa: B010 - no subclass would be used
 
 
 def stub_calls() -> None:
@@ -81,4 +81,4 @@ def stub_calls() -> None:
             found["startDate"] = datetime.fromtimestamp(found["startDate"], UTC)
         return found
 
-    BaseClient._make_api_call = call
+    setattr(BaseClient, "_make_api_call", call)  # noqa: B010 - no subclass would be used

@@ -17,10 +17,12 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aws
+import aws  # type: ignore[import-not-found] # beside this file, which is run as a script
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 WARM_UP = 10
 """Calls before the clock runs: they make what a process makes once."""
@@ -77,7 +79,7 @@ def main() -> None:
     options = parser.parse_args()
     out = sys.stdout
     # Loggers take it when they are made.
-    sys.stdout = Path(os.devnull).open("w")
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
     handler = importlib.import_module(options.module).lambda_handler
     if "botocore" in sys.modules:
         aws.stub_transport() if options.stub == "transport" else aws.stub_calls()

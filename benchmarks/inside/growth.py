@@ -60,9 +60,9 @@ def bundle(archive: Path) -> Callable[[], object]:
         with archive.open("rb") as stream, tempfile.TemporaryFile() as spool, tempfile.TemporaryFile() as packed:
             tree = read_archive(stream, spool)
             for file in tree.files:
-                if language(file.path) is not None and file.size <= limit(file.path):
-                    if check(file.path, tree.read(file)) is not None:
-                        sys.exit(f"{file.path} cannot be read")
+                is_checked = language(file.path) is not None and file.size <= limit(file.path)
+                if is_checked and check(file.path, tree.read(file)) is not None:
+                    sys.exit(f"{file.path} cannot be read")
             pack(tree, packed)
 
     return work
