@@ -77,13 +77,18 @@ def in_turns(
     """
     found: dict[str, list[float]] = {name: [] for name in measures}
 
-    def once(number: int, name: str) -> None:
+    def once(number: int, name: str) -> float:
         console.print(f"  … {what}, {name}" + (f" {number + 1}/{rounds}" if rounds > 1 else ""))
-        found[name].append(measures[name]())
+        return measures[name]()
 
     with ThreadPoolExecutor(1 if is_time else os.cpu_count()) as pool:
-        for done in [pool.submit(once, number, name) for number in range(rounds) for name in measures]:
-            done.result()
+        started = [(name, pool.submit(once, number, name)) for number in range(rounds) for name in measures]
+        try:
+            for name, one in started:
+                found[name].append(one.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return found
 
 
