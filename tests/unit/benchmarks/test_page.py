@@ -86,13 +86,18 @@ def test_every_goal_is_on_the_page_and_says_whether_it_is_met(record: dict[str, 
 def test_what_is_above_a_goal_is_told_by_package_largest_first(record: dict[str, Any]) -> None:
     remains = made(record).partition("## What is above a goal")[2]
     assert remains.index("| aws_xray_sdk | +12.0% |") < remains.index("| asyncio, of Python's library | +8.0% |")
-    assert "boto3" not in remains
+    assert "| boto3" not in remains
     assert "own code" not in remains
     assert "The next lever: the X-Ray SDK" in remains
 
 
 def test_what_the_first_call_adds_is_told_apart_from_init(record: dict[str, Any]) -> None:
     assert "Of +305 million instructions, +205 are init's and +100 the first call's." in made(record)
+
+
+def test_below_the_usual_bare_is_the_floor(record: dict[str, Any]) -> None:
+    record["starts"]["measured"]["usual webhook"] = [1600.0, 1600.0]
+    assert "**init of webhook, to the usual handler** is 0.75, not 0.50. Bare itself is 0.62:" in made(record)
 
 
 def test_nothing_remains_where_every_goal_is_met(record: dict[str, Any]) -> None:
