@@ -1,4 +1,4 @@
-"""Works through an input of some size, in the processor's own package.
+"""Works through an input of some size, in a process that has started as the processor's does.
 
     python growth.py report FILES
     python growth.py bundle ARCHIVE
@@ -8,6 +8,7 @@ Prints, as JSON, the CPU seconds of the work, and the peak of the process' memor
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -81,6 +82,7 @@ def peak_megabytes() -> float:
 def main() -> None:
     """Does the work, and prints what it took."""
     kind, size = sys.argv[1:]
+    importlib.import_module("processor.handler")
     work = report(int(size)) if kind == "report" else bundle(Path(size))
     before = peak_megabytes()
     began = time.process_time()
