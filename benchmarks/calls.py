@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.events import webhook_event
-from benchmarks.measure import HAS_VALGRIND, in_turns, metered, rounds_of
+from benchmarks.measure import in_turns, metered
 from benchmarks.packages import DIRECTORY, INSIDE, run
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from benchmarks.measure import Kind
     from benchmarks.packages import Package
 
 LARGE_BYTES = 1_000_000
@@ -29,22 +30,22 @@ SHARE_CALLS = 4_000
 
 
 def calls(
-    packages: Mapping[str, Package], names: Sequence[str], rounds: int, console: Console
+    packages: Mapping[str, Package], names: Sequence[str], kind: Kind, rounds: int, console: Console
 ) -> dict[str, list[float]]:
     """A call of each of the names in MEASURED, on the body of GitHub's own sample."""
     event = _event("sample", webhook_event())
 
     def cost(name: str) -> float:
         package, traced, _ = name.partition(", traced")
-        return _cost(packages[package], event, *(["--sampled"] if traced else []))
+        return _cost(packages[package], event, kind, *(["--sampled"] if traced else []))
 
-    return in_turns({name: partial(cost, name) for name in names}, rounds_of(rounds), console, "warm call")
+    return in_turns({name: partial(cost, name) for name in names}, kind, rounds, console, "warm call")
 
 
 def large_bodies(packages: Mapping[str, Package], rounds: int, console: Console) -> dict[str, list[float]]:
     """A call of each on a body of 1 MB, in milliseconds of CPU, with every client's calls answered in its place.
 
-    Not in instructions: a processor has some of its own for SHA-256, which valgrind has not.
+    Not in instructions: of the floor, most would be those of SHA-256, for which a processor has some of its own.
     """
     event = _event("large", webhook_event(LARGE_BYTES))
 
@@ -52,7 +53,7 @@ def large_bodies(packages: Mapping[str, Package], rounds: int, console: Console)
         return float(_run(package, event, LARGE_CALLS, "--stub", "calls")["milliseconds"])
 
     measures = {name: partial(cost, packages[name]) for name in ("webhook", "floor webhook", "bare webhook")}
-    return in_turns(measures, rounds, console, "1 MB body", is_time=True)
+    return in_turns(measures, "CPU time", rounds, console, "1 MB body")
 
 
 def shares(packages: Mapping[str, Package], console: Console) -> dict[str, dict[str, float]]:
@@ -67,12 +68,12 @@ def shares(packages: Mapping[str, Package], console: Console) -> dict[str, dict[
     return found
 
 
-def _cost(package: Package, event: Path, *options: str) -> float:
-    if not HAS_VALGRIND:
+def _cost(package: Package, event: Path, kind: Kind, *options: str) -> float:
+    if kind == "CPU time":
         return float(_run(package, event, TIMED_CALLS, *options)["milliseconds"])
     counted = []
     for number in (FEW, MANY):
-        with metered() as meter:
+        with metered(kind) as meter:
             _run(package, event, number, *options, prefix=meter.prefix)
         counted.append(meter.cost)
     return (counted[1] - counted[0]) / (MANY - FEW)

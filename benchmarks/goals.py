@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.growth import slope
@@ -62,32 +62,29 @@ LEVERS = {
 
 
 def results(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each goal that something was measured for, with the median and the range over the rounds."""
+    """Each goal that something was measured for: by what was measured, the median and the range over the rounds."""
     for goal in GOALS:
         section = record.get(goal.section, {})
-        measured = section if goal.section == "growth" else section.get("measured", {})
-        if goal.ours not in measured:
-            continue
-        values = _exponents(measured[goal.ours], goal.to)
-        if goal.section != "growth":
-            values = ratios(measured[goal.ours], measured[goal.to])
-        yield {
-            "what": goal.what,
-            "section": goal.section,
-            "ours": goal.ours,
-            "to": goal.to,
-            "before": goal.before,
-            "now": statistics.median(values),
-            "range": [min(values), max(values)],
-            "goal": goal.goal,
-            "bound": goal.bound,
-        }
+        found: dict[str, list[float]] = {}
+        if goal.section == "growth":
+            if goal.ours in section:
+                found["exponent"] = _exponents(section[goal.ours], goal.to)
+        else:
+            found = {
+                kind: ratios(measured[goal.ours], measured[goal.to])
+                for kind, measured in section.items()
+                if goal.ours in measured
+            }
+        if found:
+            told = {
+                kind: {"now": statistics.median(values), "range": [min(values), max(values)]}
+                for kind, values in found.items()
+            }
+            yield asdict(goal) | {"measured": told}
 
 
 def _exponents(rows: Any, of: str) -> list[float]:
     """One a round."""
-    name = {"time": "seconds", "memory": "peak"}.get(of)
-    if name is None:
-        return []
+    name = {"time": "seconds", "memory": "peak"}[of]
     sizes = [row["size"] for row in rows]
     return [slope(sizes, values) for values in zip(*(row[name] for row in rows), strict=True)]

@@ -1,4 +1,8 @@
-"""How much a process takes: instructions under valgrind, which vary by a thousandth, or else CPU time."""
+"""How much a process takes: instructions under valgrind, which hardly vary, and CPU time, which is what is paid for.
+
+Neither is enough alone. CPU time varies with the machine's other load. Instructions are the program's own, without the
+kernel's; they differ in what they take, and valgrind has none of those that a processor has for SHA-256.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
-HAS_VALGRIND = shutil.which("valgrind") is not None
-UNIT = "million instructions" if HAS_VALGRIND else "ms of CPU"
-CPU_ROUNDS = 9
-"""Of CPU time, where it stands for instructions."""
+Kind = Literal["instructions", "CPU time"]
+UNITS: dict[Kind, str] = {"instructions": "million instructions", "CPU time": "ms of CPU"}
+KINDS: tuple[Kind, ...] = ("instructions", "CPU time") if shutil.which("valgrind") else ("CPU time",)
+"""What this machine can measure, the steadiest first."""
 
 _COUNTED = re.compile(r"I\s+refs:\s+([\d,]+)")
 
@@ -36,17 +40,17 @@ class Meter:
 
 
 @contextmanager
-def metered() -> Iterator[Meter]:
+def metered(kind: Kind) -> Iterator[Meter]:
     """Measures the one process that is started within, with the meter's prefix, and ends within."""
     with TemporaryDirectory() as directory:
         log = Path(directory, "log")
         meter = Meter()
-        if HAS_VALGRIND:
+        if kind == "instructions":
             options = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", f"--log-file={log}")
             meter.prefix = ("valgrind", *options)
         before = _children_milliseconds()
         yield meter
-        meter.cost = _instructions(log) if HAS_VALGRIND else _children_milliseconds() - before
+        meter.cost = _instructions(log) if kind == "instructions" else _children_milliseconds() - before
 
 
 def _instructions(log: Path) -> float:
@@ -64,12 +68,7 @@ def _children_milliseconds() -> float:
 
 
 def in_turns(
-    measures: Mapping[str, Callable[[], float]],
-    rounds: int,
-    console: Console,
-    what: str,
-    *,
-    is_time: bool = not HAS_VALGRIND,
+    measures: Mapping[str, Callable[[], float]], kind: Kind, rounds: int, console: Console, what: str
 ) -> dict[str, list[float]]:
     """Measures each so many times. They take turns, so that a busy minute is everybody's.
 
@@ -78,10 +77,10 @@ def in_turns(
     found: dict[str, list[float]] = {name: [] for name in measures}
 
     def once(number: int, name: str) -> float:
-        console.print(f"  … {what}, {name}" + (f" {number + 1}/{rounds}" if rounds > 1 else ""))
+        console.print(f"  … {what}, {kind}: {name}" + (f" {number + 1}/{rounds}" if rounds > 1 else ""))
         return measures[name]()
 
-    with ThreadPoolExecutor(1 if is_time else os.cpu_count()) as pool:
+    with ThreadPoolExecutor(1 if kind == "CPU time" else os.cpu_count()) as pool:
         started = [(name, pool.submit(once, number, name)) for number in range(rounds) for name in measures]
         try:
             for name, one in started:
@@ -90,11 +89,6 @@ def in_turns(
             pool.shutdown(cancel_futures=True)
             raise
     return found
-
-
-def rounds_of(wanted: int) -> int:
-    """So many rounds of instructions, or as many as CPU time takes to be told apart."""
-    return wanted if HAS_VALGRIND else CPU_ROUNDS
 
 
 def ratios(ours: Sequence[float], to: Sequence[float]) -> list[float]:

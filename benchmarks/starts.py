@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import runtime_api
 from benchmarks.events import task_event, webhook_event
 from benchmarks.inside import aws
-from benchmarks.measure import in_turns, metered, rounds_of
+from benchmarks.measure import in_turns, metered
 from benchmarks.packages import run
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from benchmarks.measure import Kind
     from benchmarks.packages import Package
 
 STARTED = ("webhook", "bare webhook", "usual webhook", "task", "bare task", "processor", "bare processor")
@@ -30,27 +31,27 @@ SHARE_RUNS = 9
 _IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 
 
-def starts(packages: Mapping[str, Package], rounds: int, console: Console) -> dict[str, list[float]]:
+def starts(packages: Mapping[str, Package], kind: Kind, rounds: int, console: Console) -> dict[str, list[float]]:
     """Of each, to the end of the imports. The end of the interpreter, which no function sees, is left out."""
 
     def cost(package: Package) -> float:
         script = f"import importlib, os; importlib.import_module({package.module!r}); os._exit(0)"
-        with metered() as meter:
+        with metered(kind) as meter:
             run([*meter.prefix, *package.command("-P", "-c", script)], package.environ())
         return meter.cost
 
     measures = {name: partial(cost, packages[name]) for name in STARTED}
-    return in_turns(measures, rounds_of(rounds), console, "start")
+    return in_turns(measures, kind, rounds, console, "start")
 
 
-def first_calls(packages: Mapping[str, Package], rounds: int, console: Console) -> dict[str, list[float]]:
+def first_calls(packages: Mapping[str, Package], kind: Kind, rounds: int, console: Console) -> dict[str, list[float]]:
     """Of each, from the start of AWS's runtime client to its answer to the first event."""
     events = {"webhook": webhook_event(), "task": task_event()}
 
     def cost(package: Package, endpoint: str) -> float:
         event = events[package.name.rpartition(" ")[2]]
         environ = package.environ(AWS_ENDPOINT_URL=endpoint)
-        with metered() as meter:
+        with metered(kind) as meter:
             handler = f"{package.module}.lambda_handler"
             (answer,) = runtime_api.run(handler, package.paths, [event], environ, prefix=meter.prefix)
         body: Any = answer.body if answer.kind == "response" else {}
@@ -60,7 +61,7 @@ def first_calls(packages: Mapping[str, Package], rounds: int, console: Console) 
 
     with _aws() as endpoint:
         measures = {name: partial(cost, packages[name], endpoint) for name in CALLED}
-        return in_turns(measures, rounds_of(rounds), console, "start and first call")
+        return in_turns(measures, kind, rounds, console, "start and first call")
 
 
 def shares(packages: Mapping[str, Package], console: Console) -> dict[str, dict[str, float]]:

@@ -22,7 +22,7 @@ def test_those_who_are_timed_take_turns() -> None:
         order.append(name)
         return len(order)
 
-    found = in_turns({name: partial(measure, name) for name in "ab"}, 2, quiet(), "x", is_time=True)
+    found = in_turns({name: partial(measure, name) for name in "ab"}, "CPU time", 2, quiet(), "x")
     assert order == ["a", "b", "a", "b"]
     assert found == {"a": [1, 3], "b": [2, 4]}
 
@@ -35,14 +35,14 @@ def test_side_by_side_each_stays_in_its_round() -> None:
         time.sleep(pause)
         return pause
 
-    assert in_turns({"a": measure}, 2, quiet(), "x", is_time=False) == {"a": [0.2, 0.0]}
+    assert in_turns({"a": measure}, "instructions", 2, quiet(), "x") == {"a": [0.2, 0.0]}
 
 
 def test_whoever_fails_ends_the_run_at_once() -> None:
     done: list[str] = []
     measures = {"broken": lambda: sys.exit("it does not start"), "next": lambda: done.append("next") or 1.0}
     with pytest.raises(SystemExit, match="it does not start"):
-        in_turns(measures, 50, quiet(), "x", is_time=True)
+        in_turns(measures, "CPU time", 50, quiet(), "x")
     assert len(done) < 50
 
 
