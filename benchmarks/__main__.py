@@ -57,7 +57,7 @@ CHECK = Extent(
     work_rounds=1,
     body_rounds=3,
     calls=calls.MEASURED[:2],
-    sizes={"report": (300, 1_000), "bundle": (5, 15)},
+    sizes={"report": (300, 3_000), "bundle": (5, 20)},
     has_shares=False,
 )
 
@@ -136,7 +136,7 @@ def show(results: list[dict[str, Any]], console: Console) -> None:
     for one in results:
         for kind, told in one["measured"].items():
             low, high = told["range"]
-            numbers = (f"{told['now']:.2f}", f"{low:.2f} to {high:.2f}", f"{one['goal']:.2f}", f"{one['bound']:.2f}")
+            numbers = (f"{told['now']:z.2f}", f"{low:z.2f} to {high:z.2f}", f"{one['goal']:.2f}", f"{one['bound']:.2f}")
             table.add_row(one["what"], kind, *numbers)
     console.print(table)
 

@@ -67,9 +67,9 @@ def _goals(record: Record) -> str:
         else:
             before = "" if one["before"] is None else f"{one['before']:.2f}"
             ratios.append((one["what"], before, _now(one, "instructions"), _now(one, "CPU time"), *goal))
-    return f"""*Before* is the state of 2026-11-24, in instructions. In brackets is the range over the rounds. Instructions
-hardly vary, but do not all take the same time; the kernel's are not among them, and valgrind has none of those that a
-processor has for SHA-256. CPU time is what is paid for. A goal is met when both are within it.
+    return f"""*Before* is the state of 2026-11-24, in instructions. In brackets is the range over the rounds.
+Instructions hardly vary, but do not all take the same time; the kernel's are not among them, and valgrind has none of
+those that a processor has for SHA-256. CPU time is what is paid for. A goal is met when both are within it.
 
 {_table("what|before|instructions|CPU time|goal at most|met", ratios)}
 
@@ -82,8 +82,8 @@ def _now(result: Mapping[str, Any], kind: str) -> str:
     told = result["measured"].get(kind)
     if told is None:
         return ""
-    low, high = (f"{bound:.2f}" for bound in told["range"])
-    return f"{told['now']:.2f}" + (f" ({low} to {high})" if low != high else "")
+    low, high = (f"{bound:z.2f}" for bound in told["range"])
+    return f"{told['now']:z.2f}" + (f" ({low} to {high})" if low != high else "")
 
 
 def is_met(result: Mapping[str, Any]) -> bool:
