@@ -71,10 +71,11 @@ fuzz: setup ## Fuzz every entry with the coverage-guided fuzzer; TARGET=webhook 
 mutants: setup ## Change the code in small ways, see whether a test notices; ONLY=module (about 20 minutes)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
-bench: setup ## Measure what cold starts cost, to other handlers, into docs/performance.md (about 2 minutes)
-	@$(BIN)/python -m benchmarks
+bench: N = 200 500 1000
+bench: setup ## Measure starts, calls, growth, load, to other handlers, into docs/performance.md (about 10 minutes); ONLY=calls, N="200 500 1000"
+	@$(BIN)/python -m benchmarks --n $(N) $(if $(ONLY),--only $(ONLY))
 
-bench-check: setup ## The same, held to generous bounds
+bench-check: setup ## Less of it, without the load drill, held to generous bounds (about a minute)
 	@$(BIN)/python -m benchmarks --check
 
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)

@@ -27,6 +27,8 @@ TIMEOUT_SECONDS = 60.0
 """For each event, the start of the process included."""
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8"
 """Sampled where the environment has an X-Ray daemon."""
+END_SECONDS = 10.0
+"""From SIGTERM to SIGKILL."""
 CLIENT = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
 """What the runtime client consists of. The function sees nothing else of the environment."""
 
@@ -46,11 +48,28 @@ class Answer:
     log: str
 
 
+class Server(ThreadingHTTPServer):
+    """Serves a function that is ended with its connections open."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of those."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class RuntimeFailed(Exception):
     """The function's process ended, or did not answer in time; the message holds the end of its log."""
 
 
-def run(handler: str, paths: Sequence[Path], events: Sequence[Any], environ: Mapping[str, str]) -> list[Answer]:
+def run(
+    handler: str,
+    paths: Sequence[Path],
+    events: Sequence[Any],
+    environ: Mapping[str, str],
+    prefix: Sequence[str] = (),
+) -> list[Answer]:
     """Starts a function, hands it events one after the other, and stops it.
 
     Args:
@@ -58,6 +77,7 @@ def run(handler: str, paths: Sequence[Path], events: Sequence[Any], environ: Map
         paths: the function's own directory, then its layers', as they come on the path.
         events: JSON values.
         environ: of its process, whole.
+        prefix: put before the command; whatever measures it is told of its end by SIGTERM.
 
     Returns:
         An answer for each event; fewer where it could not be started.
@@ -67,8 +87,7 @@ def run(handler: str, paths: Sequence[Path], events: Sequence[Any], environ: Map
     """
     waiting: queue.Queue[Any] = queue.Queue()
     answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(waiting, answers, environ))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), _handler(waiting, answers, environ))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found: list[Answer] = []
     with TemporaryDirectory() as directory:
@@ -86,7 +105,11 @@ def run(handler: str, paths: Sequence[Path], events: Sequence[Any], environ: Map
         with (
             log.open("wb") as out,
             subprocess.Popen(
-                [sys.executable, "-S", "-m", "awslambdaric", handler], cwd=paths[0], env=whole, stdout=out, stderr=out
+                [*prefix, sys.executable, "-S", "-m", "awslambdaric", handler],
+                cwd=paths[0],
+                env=whole,
+                stdout=out,
+                stderr=out,
             ) as process,
         ):
             try:
@@ -97,10 +120,18 @@ def run(handler: str, paths: Sequence[Path], events: Sequence[Any], environ: Map
                     if kind == "init/error":
                         break
             finally:
-                process.kill()
+                _end(process)
                 server.shutdown()
                 server.server_close()
     return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _answer(answers: queue.Queue[tuple[str, bytes]], process: subprocess.Popen[bytes], log: Path) -> tuple[str, bytes]:

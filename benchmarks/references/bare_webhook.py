@@ -1,5 +1,6 @@
 """The webhook without any framework: boto3 with the same clients, and as much of the work as a call needs."""
 
+import functools
 import hashlib
 import hmac
 import json
@@ -11,11 +12,15 @@ secrets = boto3.client("secretsmanager")
 stepfunctions = boto3.client("stepfunctions")
 
 
+@functools.cache
+def webhook_secret():
+    return secrets.get_secret_value(SecretId=os.environ["WEBHOOK_SECRET_ARN"])["SecretString"].encode()
+
+
 def lambda_handler(event, context):
     body = event["body"].encode()
     headers = {name.lower(): value for name, value in event["headers"].items()}
-    secret = secrets.get_secret_value(SecretId=os.environ["WEBHOOK_SECRET_ARN"])["SecretString"]
-    expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    expected = "sha256=" + hmac.new(webhook_secret(), body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, headers["x-hub-signature-256"]):
         return {"statusCode": 401, "body": "{}"}
     payload = json.loads(body)

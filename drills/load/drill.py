@@ -20,9 +20,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from drills.load.memory import MemorySampler, servers_of
 from drills.load.plan import message, plan
 from drills.load.report import RUNNING, Answer, Execution, Observed, report
+from drills.load.usage import Sampler, servers_of
 from local.flow import sample_of
 from local.github import deliveries
 from local.github_control import GitHubControl
@@ -123,7 +123,7 @@ def drill(
     if lag_percent:
         for lag in LAGS:
             github.fail(kind="lag", lag=lag, every=max(1, 100 // lag_percent))
-    with MemorySampler(servers_of(stack.pids)) as memory:
+    with Sampler(servers_of(stack.pids)) as usage:
         title = f"send {n} deliveries from {clients} clients, and follow them"
         with _bars(progress, title, n, len(todo.good)) as bar:
             senders = _Senders(stack.webhook_url, messages, clients)
@@ -142,7 +142,15 @@ def drill(
     if lag_percent:
         lagged = sum(one["met"] for one in github.faults())
         github.clear_faults()
-    return report(seen, n=n, seed=seed, clients=clients, memory_mb=memory.peak, lagged=lagged)
+    return report(
+        seen,
+        n=n,
+        seed=seed,
+        clients=clients,
+        memory_mb=usage.peak,
+        cpu_seconds=usage.cpu_seconds,
+        lagged=lagged,
+    )
 
 
 def show(result: Report, progress: Progress) -> None:
@@ -161,7 +169,9 @@ def show(result: Report, progress: Progress) -> None:
         f"\n  completion     p50 {result.completion_ms['p50']:.0f} ms, p99 {result.completion_ms['p99']:.0f} ms"
         f"\n  throughput     {result.throughput_per_s:.1f} executions a second"
         f"\n  peak memory    {result.peak_memory_mb:.0f} MB"
-        f" ({', '.join(f'{part} {size:.0f}' for part, size in result.memory_mb.items())})",
+        f" ({', '.join(f'{part} {size:.0f}' for part, size in result.memory_mb.items())})"
+        f"\n  CPU time       {sum(result.cpu_seconds.values()):.0f} s"
+        f" ({', '.join(f'{part} {seconds:.0f}' for part, seconds in result.cpu_seconds.items())})",
         soft_wrap=True,
     )
     for violation in result.violations[:SHOWN]:

@@ -133,6 +133,7 @@ class Report:
         throughput_per_s: executions that ended, by those seconds.
         peak_memory_mb: of the stack's processes together, in MB (1024²).
         memory_mb: by part, at that moment.
+        cpu_seconds: by part, of the whole drill.
         violations: everything that does not hold.
     """
 
@@ -153,6 +154,7 @@ class Report:
     peak_memory_mb: float
     memory_mb: dict[str, float]
     violations: list[str]
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     lagged: int = 0
 
     @property
@@ -162,7 +164,14 @@ class Report:
 
 
 def report(
-    seen: Observed, *, n: int, seed: int, clients: int, memory_mb: Mapping[str, float], lagged: int = 0
+    seen: Observed,
+    *,
+    n: int,
+    seed: int,
+    clients: int,
+    memory_mb: Mapping[str, float],
+    cpu_seconds: Mapping[str, float],
+    lagged: int = 0,
 ) -> Report:
     """Judges what was seen; a pure function."""
     answers = {(one.delivery.id, one.delivery.kind): one for one in seen.answers}
@@ -221,6 +230,7 @@ def report(
         peak_memory_mb=round(sum(memory_mb.values()), 1),
         memory_mb={part: round(size, 1) for part, size in memory_mb.items()},
         violations=violations,
+        cpu_seconds={part: round(seconds, 2) for part, seconds in cpu_seconds.items()},
         lagged=lagged,
     )
 

@@ -25,6 +25,7 @@ def test_one_execution_for_each_good_delivery_and_every_answer_right(deployed: D
     # The engine alone has more; it and the workers of the three functions are counted.
     assert result.peak_memory_mb > 150
     assert {"engine", "engine children", "github"} <= result.memory_mb.keys()
+    assert result.cpu_seconds["engine children"] > 0
     json.dumps(dataclasses.asdict(result))
 
 

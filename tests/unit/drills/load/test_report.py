@@ -40,7 +40,9 @@ def all_is_well() -> Observed:
 
 
 def judged(seen: Observed) -> Report:
-    return report(seen, n=120, seed=1, clients=16, memory_mb={"engine": 100.0, "github": 20.5})
+    return report(
+        seen, n=120, seed=1, clients=16, memory_mb={"engine": 100.0, "github": 20.5}, cpu_seconds={"engine": 3.14159}
+    )
 
 
 def test_all_is_well() -> None:
@@ -54,6 +56,7 @@ def test_all_is_well() -> None:
     assert result.seconds == round(last - START, 1)
     assert result.throughput_per_s == round(90 / (last - START), 1)
     assert result.peak_memory_mb == 120.5
+    assert result.cpu_seconds == {"engine": 3.14}
 
 
 def _first(seen: Observed, **fields: Any) -> Answer:
@@ -226,7 +229,12 @@ def test_tries_are_counted_and_completion_counts_from_the_first() -> None:
 def test_a_drill_that_saw_nothing_has_lost_everything() -> None:
     made = plan(40, seed=1)
     result = report(
-        Observed(made, [_pull_request(one.subject) for one in made.good]), n=40, seed=1, clients=16, memory_mb={}
+        Observed(made, [_pull_request(one.subject) for one in made.good]),
+        n=40,
+        seed=1,
+        clients=16,
+        memory_mb={},
+        cpu_seconds={},
     )
     assert (result.lost, result.accepted, result.seconds, result.throughput_per_s) == (30, 0, 0.0, 0.0)
     assert not result.holds

@@ -1,4 +1,4 @@
-"""The memory sampler, on processes of the test's own."""
+"""The sampler of memory and CPU time, on processes of the test's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drills.load.memory import MemorySampler, servers_of, used
+from drills.load.usage import Sampler, servers_of, used
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,9 +62,31 @@ def test_what_is_gone_is_left_out() -> None:
 
 
 def test_the_peak_stays_when_the_process_is_gone(large: subprocess.Popen[str]) -> None:
-    with MemorySampler({"server": large.pid, "test": os.getpid()}, interval=0.02) as sampler:
+    with Sampler({"server": large.pid, "test": os.getpid()}, interval=0.02) as sampler:
         time.sleep(0.2)
         end(large)
         time.sleep(0.1)
     assert sampler.peak_mb > 2 * MEGABYTES
     assert sampler.peak.keys() >= {"server", "server children", "test"}
+
+
+def test_cpu_time_is_counted_by_part_from_enter_on() -> None:
+    """Of the parent only what it takes from then on, of a child that it starts meanwhile all."""
+    burn = "import time; end = time.process_time() + {}\nwhile time.process_time() < end: pass\n"
+    child = burn.format(0.3) + "print('burnt', flush=True); input()"
+    parent = f"{burn.format(0.5)}print('ready', flush=True); input(); import subprocess, sys\n"
+    parent += f"sys.exit(subprocess.call([sys.executable, '-c', {child!r}]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with Sampler({"server": process.pid}, interval=0.02) as sampler:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "burnt\n"
+            time.sleep(0.1)
+        end(process)
+    assert sampler.cpu_seconds["server children"] >= 0.3
+    assert sampler.cpu_seconds["server"] < 0.3

@@ -1,4 +1,4 @@
-"""How much memory a running stack takes, and how much it took at most."""
+"""How much memory a running stack takes at most, and how much CPU time, by its parts."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 INTERVAL_SECONDS = 1.0
 """Between two samples. The kernel walks the page tables for each, some milliseconds a process."""
 MEGABYTE = 1024 * 1024
 
 
-class MemorySampler:
-    """Samples memory in a thread of its own, between enter and exit.
+class Sampler:
+    """Samples memory and CPU time in a thread of its own, between enter and exit.
 
-    Counted is the proportional set size where the kernel tells it (Linux), so that pages that processes share count
-    once; elsewhere the resident set.
+    Counted of memory is the proportional set size where the kernel tells it (Linux), so that pages that processes share
+    count once; elsewhere the resident set. Of CPU time a process that ends lacks what it took since the last sample.
 
     Args:
         servers: the process ids of servers by name. What a server has started counts as ``<name> children``.
@@ -32,15 +32,26 @@ class MemorySampler:
         """MB (1024²) by part, at the moment when their sum was highest."""
         self._servers = servers
         self._interval = interval
+        self._cpu: dict[tuple[str, psutil.Process], tuple[float, float]] = {}
+        """By part and process: the CPU seconds that it had taken at the first sample, and at its last one."""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
 
     @property
     def peak_mb(self) -> float:
         """The highest sum, in MB (1024²)."""
         return sum(self.peak.values())
 
+    @property
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU seconds by part, user's and system's, since enter."""
+        taken: dict[str, float] = {}
+        for (part, _), (first, last) in self._cpu.items():
+            taken[part] = taken.get(part, 0.0) + last - first
+        return taken
+
     def __enter__(self) -> Self:
+        self._cpu = {key: (seconds, seconds) for key, seconds in _cpu_seconds(self._servers).items()}
         self._thread.start()
         return self
 
@@ -53,7 +64,11 @@ class MemorySampler:
             sample = used(self._servers)
             if sum(sample.values()) > self.peak_mb:
                 self.peak = sample
-            if self._stop.wait(self._interval):
+            stopped = self._stop.wait(self._interval)
+            for key, seconds in _cpu_seconds(self._servers).items():
+                # A process that was started since has taken all of it since.
+                self._cpu[key] = (self._cpu.get(key, (0.0, 0.0))[0], seconds)
+            if stopped:
                 return
 
 
@@ -71,16 +86,29 @@ def servers_of(pids: Iterable[int]) -> dict[str, int]:
 def used(servers: Mapping[str, int]) -> dict[str, float]:
     """The memory in MB (1024²) that each server and, apart, its children take now; parts that are gone are left out."""
     parts: dict[str, float] = {}
-    for name, pid in servers.items():
-        try:
-            process = psutil.Process(pid)
-            parts[name] = _size(process) / MEGABYTE
-            children = process.children(recursive=True)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if children:
-            parts[f"{name} children"] = sum(map(_size, children)) / MEGABYTE
+    for part, process in _processes(servers):
+        parts[part] = parts.get(part, 0.0) + _size(process) / MEGABYTE
     return parts
+
+
+def _processes(servers: Mapping[str, int]) -> Iterator[tuple[str, psutil.Process]]:
+    """Each server and each process below it, with its part's name."""
+    for name, pid in servers.items():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process = psutil.Process(pid)
+            children = process.children(recursive=True)
+            yield name, process
+            for child in children:
+                yield f"{name} children", child
+
+
+def _cpu_seconds(servers: Mapping[str, int]) -> dict[tuple[str, psutil.Process], float]:
+    taken: dict[tuple[str, psutil.Process], float] = {}
+    for part, process in _processes(servers):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            times = process.cpu_times()
+            taken[part, process] = times.user + times.system
+    return taken
 
 
 def _size(process: psutil.Process) -> int:
