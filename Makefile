@@ -72,10 +72,10 @@ mutants: setup ## Change the code in small ways, see whether a test notices; ONL
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 bench: N = 200 500 1000
-bench: setup ## Measure starts, calls, growth, load, to other handlers, into docs/performance.md (about 10 minutes); ONLY=calls, N="200 500 1000"
+bench: setup ## Measure starts, calls, growth, load, to other handlers, into docs/performance.md (about 12 minutes); ONLY=calls for a part, N="200 500 1000"
 	@$(BIN)/python -m benchmarks --n $(N) $(if $(ONLY),--only $(ONLY))
 
-bench-check: setup ## Less of it, without the load drill, held to generous bounds (about a minute)
+bench-check: setup ## Less of it, without the load drill, held to generous bounds (about 80 seconds)
 	@$(BIN)/python -m benchmarks --check
 
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)

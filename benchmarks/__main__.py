@@ -111,7 +111,8 @@ def main() -> int:
     found = measured(extent, sections, options.n, console)
     record |= found | {"shares": record.get("shares", {}) | found.get("shares", {})}
     record["python"] = ".".join(map(str, sys.version_info[:2]))
-    record["made"] = datetime.now(UTC).strftime("%Y-%m-%d")
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    record["at"] = record.get("at", {}) | dict.fromkeys(sections, now)
     record["results"] = list(goals.results(record))
     show(record["results"], console)
     if options.check:

@@ -51,11 +51,20 @@ def page_of(record: Record) -> str:
 def _head(record: Record) -> str:
     return f"""# What it costs
 
-Made by `make bench` on {record["made"]} with Python {record["python"]}: the functions as they are shipped, for the
-Python of the machine, to handlers that are written otherwise ([benchmarks/](../benchmarks)), both measured in one run.
-*Bare* is boto3 with the same clients and no framework. *Usual* is written as the documentation of Powertools shows its
-parts. Both have the whole of their dependencies, with bytecode, and both keep the secret, as ours does. Only ratios are
-worth quoting."""
+Made by `make bench` with Python {record["python"]}: the functions as they are shipped, for the Python of the
+machine, to handlers that are written otherwise ([benchmarks/](../benchmarks)). *Bare* is boto3 with the same clients,
+and no framework. *Usual* is written as the documentation of Powertools shows its parts. Both have the whole of their
+dependencies, with bytecode, and both keep the secret, as ours does. Only ratios are worth quoting.
+
+{_runs(record["at"])}"""
+
+
+def _runs(at: Mapping[str, str]) -> str:
+    times = sorted(set(at.values()))
+    if len(times) == 1:
+        return f"Everything was measured in one run, which ended at {times[0]} UTC."
+    told = (f"{', '.join(name for name in at if at[name] == time)} in that of {time} UTC" for time in times)
+    return f"Measured in several runs: {'; '.join(told)}."
 
 
 def _goals(record: Record) -> str:

@@ -40,7 +40,7 @@ def load_report(n: int) -> dict[str, Any]:
 def record() -> dict[str, Any]:
     return {
         "python": "3.14",
-        "made": "2026-11-27",
+        "at": dict.fromkeys(("starts", "calls", "growth", "load"), "2026-11-27 12:00"),
         "starts": section(STARTED, webhook=[1200.0, 1210.0]),
         "first_calls": section(CALLED, webhook=[1300.0, 1310.0]),
         "calls": section(("webhook", "bare webhook"), webhook=[5.0, 5.1], bare_webhook=[5.0, 5.0]),
@@ -65,6 +65,13 @@ def test_a_ratio_is_of_the_same_round(record: dict[str, Any]) -> None:
     first = next(results(record))
     told = first["measured"]["instructions"]
     assert (told["now"], told["range"]) == (1.205, [1.2, 1.21])
+
+
+def test_what_is_of_another_run_is_said_to_be(record: dict[str, Any]) -> None:
+    assert "measured in one run, which ended at 2026-11-27 12:00 UTC." in made(record)
+    record["at"]["load"] = "2026-11-27 13:00"
+    told = "starts, calls, growth in that of 2026-11-27 12:00 UTC; load in that of 2026-11-27 13:00 UTC."
+    assert told in made(record)
 
 
 def test_growth_is_told_by_its_exponent(record: dict[str, Any]) -> None:
