@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drills.chaos import scenes
+from drills.chaos.check_runs import CHECK_RUNS
 from drills.chaos.fault import FAILS_AND_IS_REPLAYED, GITHUB_REFUSES, Fault, counting, metrics
 from drills.chaos.model import SDK_ATTEMPTS, Call, Expected
 from drills.chaos.ordinary_day import ORDINARY_DAY
@@ -1049,4 +1050,5 @@ ROWS: tuple[Fault, ...] = tuple(
     + POISON
     + GITHUB
     + ORDINARY_DAY
+    + CHECK_RUNS
 )

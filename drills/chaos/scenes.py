@@ -536,6 +536,17 @@ def app_without_installation(trial: Trial) -> None:
         trial.problems.append(f"the installation was looked up {asked} times")
 
 
+def as_app(scene: Scene) -> Scene:
+    """The scene, with an App's credential."""
+
+    def signed_in(trial: Trial) -> None:
+        with _credential(trial, _app_credential(trial)):
+            scene(trial)
+            trial.until_quiet()
+
+    return signed_in
+
+
 def app_revoked_while_working(trial: Trial) -> None:
     """The credential is an App's, and its installation's token is revoked while the work is done."""
     with _credential(trial, _app_credential(trial)):

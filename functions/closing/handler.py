@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
+from pullrequest.display import Display, State
 from pullrequest.errors import GitHubRefused, WorkError
 from pullrequest.github import PullRequestClient, connect
 from pullrequest.github_access import Installations, Patience
-from pullrequest.showing import Display, State, show, show_result
+from pullrequest.showing import show, show_result
 from shared.aws import client
 from shared.dead_work import DeadWork, PoisonMessage, read
 from shared.ended import ENDED_WITHOUT_SUCCESS, EndedExecutions

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from processor.errors import OutcomeTooLarge, Overtaken
+from pullrequest.display import Display
 from pullrequest.errors import WorkError
 from pullrequest.result import Result, StoredResult
-from pullrequest.showing import Display, show, show_result
+from pullrequest.showing import show, show_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

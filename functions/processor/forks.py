@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pullrequest.display import Button, Display
 from pullrequest.markdown import code
-from pullrequest.showing import Button, Display
 
 if TYPE_CHECKING:
     from processor.work import Action

@@ -18,9 +18,9 @@ from pullrequest.text import counted, one_line
 
 if TYPE_CHECKING:
     from pullrequest.claim import Claim
+    from pullrequest.display import Display
     from pullrequest.finding import Finding
     from pullrequest.github import CheckRun, PullRequestClient
-    from pullrequest.showing import Display
 
 MAX_ANNOTATIONS = 50
 """Annotations that GitHub takes in one request."""
@@ -41,27 +41,25 @@ def show_check_run(github: PullRequestClient, claim: Claim, display: Display) ->
         GitHubRefused: with status 403 where the App may not write checks.
         WorkError: GitHub did not take it.
     """
-    seen = _standing(github, claim)
+    seen = _standing(github, claim, display)
     if display.state == "pending":
         if seen is None:
-            _create(github, claim, display)
+            _send(github, claim, {"output": output(display, ())})
         return
     if seen is not None and seen.conclusion is not None:
         # Completed by an earlier holder: with the same result, which was stored before.
         return
-    if seen is None and claim.check_run is None:
-        _create(github, claim, display)
     try:
         _complete(github, claim, display, done=seen.annotations if seen else 0)
     except GitHubRefused as refusal:
         if refusal.status != requests.codes.not_found:
             raise
-        # Somebody has deleted what was created.
-        _create(github, claim, display)
+        # What was created is gone.
+        claim.check_run = None
         _complete(github, claim, display, done=0)
 
 
-def _standing(github: PullRequestClient, claim: Claim) -> CheckRun | None:
+def _standing(github: PullRequestClient, claim: Claim, display: Display) -> CheckRun | None:
     """The check run that an earlier holder of the claim may have left. A first holder knows what it has written."""
     if not claim.is_taken_over:
         return None
@@ -69,20 +67,15 @@ def _standing(github: PullRequestClient, claim: Claim) -> CheckRun | None:
         return github.check_run(claim.check_run)
     # Created, and the answer was lost; or never created.
     found = github.find_check_run() if claim.pending_shown else None
-    if found is not None:
-        claim.check_run = found.id
+    if found is None or (found.conclusion is not None and (found.conclusion, found.title) != _told(display)):
+        # One that is complete with something else is of another time that the work was done.
+        return None
+    claim.check_run = found.id
     return found
 
 
-def _create(github: PullRequestClient, claim: Claim, display: Display) -> None:
-    title = one_line(display.title)[:MAX_TITLE]
-    body = {"status": "in_progress", "output": {"title": title, "summary": title}}
-
-    def write() -> None:
-        with claim.writing():
-            claim.check_run = github.create_check_run(body)
-
-    github.patiently(write)
+def _told(display: Display) -> tuple[str, str]:
+    return display.state, _title(display)
 
 
 def _complete(github: PullRequestClient, claim: Claim, display: Display, *, done: int) -> None:
@@ -101,9 +94,9 @@ def _complete(github: PullRequestClient, claim: Claim, display: Display, *, done
 def _in_batches(github: PullRequestClient, claim: Claim, display: Display, done: int) -> None:
     left = display.findings[done:]
     while len(left) > MAX_ANNOTATIONS:
-        _update(github, claim, {"output": output(display, left[:MAX_ANNOTATIONS])})
+        _send(github, claim, {"output": output(display, left[:MAX_ANNOTATIONS])})
         left = left[MAX_ANNOTATIONS:]
-    _update(github, claim, completion(display, left))
+    _send(github, claim, completion(display, left))
 
 
 def _without_annotations(github: PullRequestClient, claim: Claim, display: Display, _: int) -> None:
@@ -112,21 +105,23 @@ def _without_annotations(github: PullRequestClient, claim: Claim, display: Displ
     ]
     findings = table(["file", "line", "severity", "finding"], rows) if rows else ""
     text = "\n\n".join(filter(None, (display.text, findings)))
-    _update(github, claim, completion(replace(display, text=text), ()))
+    _send(github, claim, completion(replace(display, text=text), ()))
 
 
 def _bare(github: PullRequestClient, claim: Claim, display: Display, _: int) -> None:
-    _update(github, claim, completion(replace(display, text="", details_url=None, buttons=()), ()))
+    _send(github, claim, completion(replace(display, text="", details_url=None, buttons=()), ()))
 
 
-def _update(github: PullRequestClient, claim: Claim, body: dict[str, Any]) -> None:
-    run = claim.check_run
-    assert run is not None  # noqa: S101 - for mypy: it was found or created before
+def _send(github: PullRequestClient, claim: Claim, body: dict[str, Any]) -> None:
+    """Changes the check run; creates it where there is none yet."""
 
     def write() -> None:
         # Each try is announced anew: an announcement lasts for one write, and not for pauses between several.
         with claim.writing():
-            github.update_check_run(run, body)
+            if claim.check_run is None:
+                claim.check_run = github.create_check_run({"status": "in_progress", **body})
+            else:
+                github.update_check_run(claim.check_run, body)
 
     github.patiently(write)
 
@@ -170,3 +165,7 @@ def output(display: Display, findings: tuple[Finding, ...]) -> dict[str, Any]:
             for one in findings
         ],
     }
+
+
+def _title(display: Display) -> str:
+    return one_line(display.title)[:MAX_TITLE]

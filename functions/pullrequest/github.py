@@ -103,6 +103,7 @@ class CheckRun:
     conclusion: str | None
     """None while it is in progress."""
     annotations: int
+    title: str | None = None
 
 
 class ByteStream(Protocol):
@@ -331,9 +332,9 @@ class PullRequestClient:
             raise
 
     def find_check_run(self) -> CheckRun | None:
-        """The newest check run of this very work that is not complete yet."""
+        """The newest check run of this very work."""
         found = self.patiently(self._check_runs)
-        mine = [run for run in found if run.external_id == self._external_id and run.conclusion is None]
+        mine = [run for run in found if run.external_id == self._external_id]
         return max(mine, key=lambda run: run.id, default=None)
 
     def runs_of_suite(self) -> list[CheckRun]:
@@ -512,6 +513,7 @@ def _a_check_run(answer: dict[str, Any]) -> CheckRun:
         external_id=answer.get("external_id"),
         conclusion=answer["conclusion"],
         annotations=_known(answer["output"]["annotations_count"], int),
+        title=answer["output"]["title"],
     )
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pullrequest.claim import Claim
+    from pullrequest.display import Display, State
     from pullrequest.github import PullRequestClient, StatusState
-    from pullrequest.showing import Display, State
 
 STATES: dict[State, StatusState] = {
     "pending": "pending",

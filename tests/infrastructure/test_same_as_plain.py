@@ -19,10 +19,8 @@ import pytest
 
 from benchmarks.runtime_api import run
 from tests.dead_work import TOKEN, sqs_event, task_event
-from tests.infrastructure.test_runtime_client import SCHEDULED, variables
+from tests.infrastructure.test_runtime_client import SCHEDULED
 from tests.integration.webhook.test_webhook_on_moto import BODY, request
-
-__all__ = ["variables"]
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 

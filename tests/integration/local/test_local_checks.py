@@ -11,8 +11,8 @@ from openapi_schema_validator import OAS30Validator
 
 from local.github.server import LocalGitHub
 from pullrequest.checks import completion, output
+from pullrequest.display import Button, Display
 from pullrequest.finding import Finding
-from pullrequest.showing import Button, Display
 from tests.integration.local.test_local_github import (
     BASE_SHA,
     HEAD_SHA,

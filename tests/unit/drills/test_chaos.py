@@ -13,6 +13,7 @@ from microburst.rules import RuleEngine  # type: ignore[import-untyped]
 from samtranslator.yaml_helper import yaml_parse
 
 from drills.chaos import drill, report
+from drills.chaos.check_runs import CHECK_RUNS
 from drills.chaos.model import FUNCTIONS, SDK_ATTEMPTS, Call, Result
 from drills.chaos.ordinary_day import ORDINARY_DAY, TIMINGS
 from drills.chaos.rows import KINDS, ROWS
@@ -92,20 +93,26 @@ REQUESTS = {
     answers.FILES: ("GET", "/repos/o/r/pulls/7/files"),
     answers.STATUSES: ("GET", f"/repos/o/r/statuses/{'a' * 40}"),
     answers.SET_STATUS: ("POST", f"/repos/o/r/statuses/{'a' * 40}"),
+    answers.CREATE_CHECK: ("POST", "/repos/o/r/check-runs"),
+    answers.UPDATE_CHECK: ("PATCH", "/repos/o/r/check-runs/41"),
+    answers.CHECK: ("GET", "/repos/o/r/check-runs/41"),
+    answers.CHECKS: ("GET", f"/repos/o/r/commits/{'a' * 40}/check-runs"),
+    answers.BASE_FILE: ("GET", "/repos/o/r/contents/.github/pullback.toml"),
     answers.ARCHIVE_LINK: ("GET", f"/repos/o/r/tarball/{'a' * 40}"),
     answers.ARCHIVE: ("GET", f"/_codeload/o/r/legacy.tar.gz/{'a' * 40}"),
 }
 LAGGING = sorted({call for rule in answers.RULES if rule.verdict is answers.Verdict.LAG for call in rule.calls})
 
 
-# The list of statuses is asked for only after a doubtful write, and then as any other call is.
-WHILES = [(call, one) for call in LAGGING for one in TIMINGS if call != answers.STATUSES or one == "once"]
+# What is shown already is asked for only after a doubtful write, and then as any other call is.
+LOOKED_UP = (answers.STATUSES, answers.CHECK, answers.CHECKS)
+WHILES = [(call, one) for call in LAGGING for one in TIMINGS if call not in LOOKED_UP or one == "once"]
 
 
 @pytest.mark.parametrize(("call", "timing"), WHILES)
 def test_every_call_that_can_lag_does_so_for_every_while(call: str, timing: str) -> None:
     method, path = REQUESTS[call]
-    meeting = [row for row in ORDINARY_DAY if any(one.meets(method, path, 0) for one in faults_of(row))]
+    meeting = [row for row in [*ORDINARY_DAY, *CHECK_RUNS] if any(one.meets(method, path, 0) for one in faults_of(row))]
     assert any(f", {timing}" in row.name and "GitHubLag" in str(row.expected.metrics) for row in meeting)
 
 

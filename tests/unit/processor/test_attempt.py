@@ -8,9 +8,9 @@ from msgspec import structs
 from processor import registry
 from processor.attempt import RESULT_MAX_BYTES, carry_out
 from processor.errors import OutcomeTooLarge, Overtaken, TaskOver
+from pullrequest.display import Display
 from pullrequest.errors import GitHubUnavailable, WorkInProgress
 from pullrequest.result import Result, StoredResult
-from pullrequest.showing import Display
 from shared.job import Conclusion
 from tests.unit.processor.fakes import NEWER_SHA, SHA, FakeClaim, FakeGitHub, FakeWork, a_job
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullrequest.checks import MAX_ANNOTATIONS, show_check_run
+from pullrequest.display import Button, Display
 from pullrequest.errors import GitHubRefused, GitHubUnavailable
 from pullrequest.finding import Finding
 from pullrequest.github import CheckRun
-from pullrequest.showing import Button, Display, show
+from pullrequest.showing import show
 from tests.unit.processor.fakes import FakeClaim, FakeGitHub
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ class ChecksGitHub(FakeGitHub):
 
     def check_run(self, run: int) -> CheckRun | None:
         found = self.runs.get(run)
-        return CheckRun(run, "x", found["conclusion"], len(found["annotations"])) if found else None
+        if found is None:
+            return None
+        title = found["last"]["output"]["title"]
+        return CheckRun(run, "x", found["conclusion"], len(found["annotations"]), title)
 
     def find_check_run(self) -> CheckRun | None:
-        pending = [run for run, held in self.runs.items() if held["conclusion"] is None]
-        return self.check_run(max(pending)) if pending else None
+        return self.check_run(max(self.runs)) if self.runs else None
 
     @property
     def paths(self) -> list[str]:
@@ -120,6 +123,17 @@ def test_what_was_never_pending_is_created_and_completed() -> None:
     github, claim = ChecksGitHub(), FakeClaim(is_taken_over=True)
     show(github, claim, Display("timed_out", "not finished: timed out"))
     assert [run["conclusion"] for run in github.runs.values()] == ["timed_out"]
+
+
+def test_what_was_created_complete_is_found_by_a_successor() -> None:
+    display = Display("cancelled", "not finished: aborted")
+    github = ChecksGitHub()
+    show(github, FakeClaim(), display)
+    # The answer was lost.
+    show(github, FakeClaim(is_taken_over=True, pending_shown=True), display)
+    assert len(github.runs) == 1
+    show(github, FakeClaim(is_taken_over=True, pending_shown=True), Display("cancelled", "not finished: failed"))
+    assert len(github.runs) == 2, "another time that the work was done"
 
 
 def test_a_successor_shows_pending_no_second_time() -> None:

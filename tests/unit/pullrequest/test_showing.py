@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pullrequest.display import Display
 from pullrequest.result import StoredResult
-from pullrequest.showing import Display, show, show_result
+from pullrequest.showing import show, show_result
 from tests.unit.processor.fakes import FakeClaim, FakeGitHub
 
 SHOWN = ("success", "fine", "https://details.example")
