@@ -71,7 +71,7 @@ def carry_out(
                     return _shown_instead(display, work.github, claim, elapsed_ms())
                 show(work.github, claim, Display("pending", action.PENDING))
                 claim.written()
-                result = _bounded(with_findings(action.run(job, work), work.findings))
+                result = _bounded(work.complete(action.run(job, work)))
                 work.checkpoint()
                 _require_wanted(work.github)
                 stored = claim.decide(result, elapsed_ms())

@@ -6,7 +6,6 @@ Invoked asynchronously by the task function with a token; invoked without one, b
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,21 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAl
 
 from processor import registry
 from processor.artifacts import ArtifactStore
-from processor.attempt import carry_out
+from processor.attempt import carry_out, with_findings
 from processor.callback import Callback, CallbackUnavailable
 from processor.errors import InvalidJob, TaskOver
 from processor.forks import held_back
 from processor.heartbeat import Heartbeat
 from processor.lookout import Lookout
+from processor.policy import (
+    CHANGES_POLICY,
+    FILE,
+    Policy,
+    default_of,
+    model_of,
+    not_concerned,
+    of_repository,
+)
 from processor.rerun import rerequest_all
 from pullrequest.claim import Claims, Holder
 from pullrequest.credential import Credential
@@ -27,7 +35,7 @@ from pullrequest.errors import WorkInProgress
 from pullrequest.finding import Findings
 from pullrequest.github import PullRequestClient, connect
 from pullrequest.github_access import Installations, Patience
-from pullrequest.result import StoredResult
+from pullrequest.result import Result, StoredResult
 from shared.aws import client
 from shared.contract import InvalidContract
 from shared.idempotency import OncePerToken
@@ -48,6 +56,7 @@ _link = settings.text("ARTIFACT_LINK")
 _credential_name = settings.text("GITHUB_CREDENTIAL_ARN")
 GITHUB_API_URL = settings.text("GITHUB_API_URL")
 HEARTBEAT_INTERVAL_SECONDS = settings.number("HEARTBEAT_INTERVAL_SECONDS")
+default_policy = settings.read("DEFAULT_POLICY", default_of)
 settings.check()
 
 telemetry = Telemetry("processor")
@@ -65,14 +74,36 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True)
 class RunningWork:
-    """The ``processor.work.Work`` that an action gets."""
+    """The ``processor.work.Work`` that an action gets.
 
-    github: PullRequestClient
-    artifacts: ArtifactStore
-    checkpoint: Callable[[], None]
-    findings: Findings = field(default_factory=Findings)
+    Args:
+        github, artifacts, checkpoint: see there.
+        policy: the repository's.
+        action: whose section of it counts.
+    """
+
+    def __init__(
+        self,
+        github: PullRequestClient,
+        artifacts: ArtifactStore,
+        checkpoint: Callable[[], None],
+        policy: Policy,
+        action: str,
+    ) -> None:
+        self.github = github
+        self.artifacts = artifacts
+        self.checkpoint = checkpoint
+        self.policy = policy.of(action)
+        self.findings = Findings(self.policy.concerns)
+        self.log = telemetry.log
+        self._whole = policy
+
+    def complete(self, result: Result) -> Result:
+        """The action's result, with what it found in single files, and what is to be said of the policy."""
+        if FILE in self.github.listed:
+            self.findings.add("notice", FILE, CHANGES_POLICY, line=1)
+        return self._whole.told(with_findings(result, self.findings))
 
 
 @telemetry.handler
@@ -194,15 +225,27 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
     claim = claims.take(job, by, getattr(action, "LIMITS", {}))
     telemetry.log.debug("claim taken", phase=claim.phase)
     is_reused = claim.result is not None
+    policy = Policy() if is_reused else of_repository(github, {job.action: model_of(job.action)}, default_policy)
+    if policy.problem:
+        telemetry.count(Metric.POLICY_INVALID)
+        telemetry.log.warning("policy not read", reason=str(policy.problem))
     heartbeat.keep(claim)
     try:
         result = carry_out(
             job,
-            RunningWork(github, artifacts, Lookout(heartbeat.checkpoint, github.overtaken, HEARTBEAT_INTERVAL_SECONDS)),
+            RunningWork(
+                github,
+                artifacts,
+                Lookout(heartbeat.checkpoint, github.overtaken, HEARTBEAT_INTERVAL_SECONDS),
+                policy,
+                job.action,
+            ),
             action,
             claim,
             confirm=heartbeat.confirm,
-            held_back=lambda: held_back(job, action, "report", github),
+            held_back=lambda: (
+                not_concerned(policy.of(job.action), github) or held_back(job, action, policy.general.forks, github)
+            ),
             elapsed_ms=elapsed_ms,
         )
     finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aws_lambda_powertools import Logger
 
     from processor.artifacts import ArtifactStore
     from pullrequest.finding import Findings
@@ -24,6 +26,17 @@ class Work(Protocol):
     @property
     def artifacts(self) -> ArtifactStore:
         """The artifact bucket."""
+
+    @property
+    def policy(self) -> Any:
+        """The action's section of the repository's policy: its ``Policy``, or ``processor.policy.ActionPolicy``."""
+
+    @property
+    def log(self) -> Logger:
+        """The structured log; what it is given is neither a secret nor text of the pull request."""
+
+    def complete(self, result: Result) -> Result:
+        """The processor's: adds findings, and what is to be said of the policy."""
 
     @property
     def findings(self) -> Findings:

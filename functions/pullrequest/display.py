@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pullrequest.finding import Finding
 
-State = Literal["pending", "success", "failure", "neutral", "cancelled", "timed_out", "action_required"]
+State = Literal["pending", "success", "failure", "neutral", "cancelled", "timed_out", "skipped", "action_required"]
 """``pending``, or GitHub's conclusion of a check run."""
 
 

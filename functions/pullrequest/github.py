@@ -199,6 +199,8 @@ class PullRequestClient:
         self._patience = patience
         self._download_timeout = download_timeout
         self._changed_files: int | None = None
+        self.listed: set[str] = set()
+        """The paths of the changed files that were read so far."""
 
     def patiently(self, function: Callable[[], Value]) -> Value:
         """The function's result, once GitHub does not lag and takes the credential.
@@ -240,6 +242,7 @@ class PullRequestClient:
         # By number, not by link: bounded, and no page stays in memory.
         for number in range(MAX_FILES // PAGE):
             page = self.patiently(partial(self._page_of_files, number, expected - number * PAGE))
+            self.listed.update(file.path for file in page)
             yield from page
             if len(page) < PAGE:
                 return

@@ -13,6 +13,7 @@ STATES: dict[State, StatusState] = {
     "pending": "pending",
     "success": "success",
     "neutral": "success",
+    "skipped": "success",
     "failure": "failure",
     "cancelled": "error",
     "timed_out": "error",

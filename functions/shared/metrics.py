@@ -84,6 +84,11 @@ class Metric(Enum):
         MetricUnit.Count,
         "attempts that set a commit status because GitHub's App may not write check runs",
     )
+    POLICY_INVALID = (
+        "PolicyInvalid",
+        MetricUnit.Count,
+        "attempts that worked by the stack's default because the repository's policy cannot be read",
+    )
     CRASH_REPORTED = "CrashReported", MetricUnit.Count, "dead processor invocations reported to their execution"
     EXECUTION_RECONCILED = (
         "ExecutionReconciled",

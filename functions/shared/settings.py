@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+Value = TypeVar("Value")
 
 
 class ConfigurationError(RuntimeError):
@@ -37,6 +39,17 @@ class Settings:
         if text and (not text.isdecimal() or int(text) < 1):
             self._problems.append(f"{name} is not a positive whole number")
         return int(text) if text.isdecimal() else 0
+
+    def read(self, name: str, reader: Callable[[str], Value]) -> Value:
+        """What the reader makes of the variable; of an empty text where it is not set. Its ValueError is a problem.
+
+        Its text is told, and has to quote nothing of the value.
+        """
+        try:
+            return reader(self._environ.get(name, ""))
+        except ValueError as error:
+            self._problems.append(f"{name}: {error}")
+            return reader("")
 
     def check(self) -> None:
         """Raises ConfigurationError when any variable read so far was missing or wrong."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from processor.artifacts import StoredObject
+from processor.attempt import with_findings
 from pullrequest.errors import WorkInProgress
 from pullrequest.finding import Findings
-from pullrequest.result import StoredResult
+from pullrequest.result import Result, StoredResult
 from shared.job import Job
 
 if TYPE_CHECKING:
@@ -56,10 +57,15 @@ class FakeGitHub:
     breaks: Exception | None = None
     writes_checks: bool = False
     fork: bool = False
+    base_files: dict[str, bytes] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
 
     def overtaken(self) -> str | None:
         head = self.heads.pop(0) if len(self.heads) > 1 else self.heads[0]
         return None if head == SHA else f"superseded by {head[:7]}"
+
+    def base_file(self, path: str) -> bytes | None:
+        return self.base_files.get(path)
 
     def is_fork(self) -> bool:
         return self.fork
@@ -71,6 +77,7 @@ class FakeGitHub:
         return len(self.changed) if self.total is None else self.total
 
     def files(self) -> Iterator[ChangedFile]:
+        self.listed.update(file.path for file in self.changed)
         yield from self.changed
         if self.breaks:
             raise self.breaks
@@ -127,6 +134,12 @@ class FakeWork:
     stops: tuple[int, Exception] | None = None
     findings: Findings = field(default_factory=Findings)
     checkpoints: int = 0
+
+    policy: Any = None
+    log: Any = None
+
+    def complete(self, result: Result) -> Result:
+        return with_findings(result, self.findings)
 
     def checkpoint(self) -> None:
         self.checkpoints += 1
