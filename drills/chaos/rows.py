@@ -857,10 +857,7 @@ ORDER = [
     ),
 ]
 
-_INVALID = (
-    "fields missing or not valid: requestContext, requestPayload.delivery_id, requestPayload.pull_request, "
-    "requestPayload.repository, requestPayload.sender"
-)
+_INVALID = "a field is missing or not valid: requestPayload.delivery_id: missing"
 
 
 def poison(queue: Queue, counted: Mapping[str, int | str], expected: Expected, **row: Any) -> Fault:

@@ -89,7 +89,8 @@ def read(body: str) -> DeadWork:
             return _execution(message)
         event = TaskEvent.read(message)
     except InvalidContract as error:
-        raise PoisonMessage(str(error)) from None
+        reason = f"a field is missing or not valid: {error}" if error.field else str(error)
+        raise PoisonMessage(reason) from None
     shape: Shape = "delivery" if event.taskToken is None else "event"
     return DeadWork(shape, _job_of(event), execution=event.execution, token=event.taskToken)
 

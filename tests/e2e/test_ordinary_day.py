@@ -32,15 +32,15 @@ def run_with(deployed: Deployed, pull_request: PullRequest, changes: dict[str, A
     [
         {"path": "/pulls/{number}$", "status": 404},
         {"path": "/(pulls/{number}/files|tarball/)", "status": 404},
-        {"path": "/statuses/", "method": "POST", "status": 404},
+        {"path": "/check-runs", "status": 404},
         {
-            "path": "/statuses/",
+            "path": "/check-runs$",
             "method": "POST",
             "status": 422,
             "body": {"message": "No commit found for SHA: {head_sha}", "documentation_url": "https://docs.github.com"},
         },
     ],
-    ids=["pull request", "contents", "status 404", "status 422"],
+    ids=["pull request", "contents", "check run 404", "check run 422"],
 )
 def test_what_github_does_not_know_yet_is_waited_for(
     deployed: Deployed, pull_request: PullRequest, action: str, fault: dict[str, Any]
@@ -64,10 +64,10 @@ def test_another_body_in_place_of_the_archive_does_not_stick(deployed: Deployed,
 
 def test_a_redirect_is_followed_by_reads_and_writes(deployed: Deployed, pull_request: PullRequest) -> None:
     root = f"{deployed.stack.info.github_url}/repos/{pull_request.full_name}"
-    status = f"{root}/statuses/{pull_request.head_sha}"
     files = f"{root}/pulls/{pull_request.number}/files?page=1&per_page=100"
     deployed.github.fail(path="/files$", status=301, headers={"location": files}, **ONCE)
-    deployed.github.fail(path="/statuses/", method="POST", status=307, headers={"location": status}, **ONCE)
+    runs = f"{root}/check-runs"
+    deployed.github.fail(path="/check-runs$", method="POST", status=307, headers={"location": runs}, **ONCE)
 
     done = deployed.run("synchronize", pull_request)
 
@@ -76,7 +76,8 @@ def test_a_redirect_is_followed_by_reads_and_writes(deployed: Deployed, pull_req
 
 
 def test_a_write_that_is_redirected_elsewhere_is_no_success(deployed: Deployed, pull_request: PullRequest) -> None:
-    deployed.github.fail(path="/statuses/", method="POST", status=307, headers={"location": "https://example.com/"})
+    elsewhere = {"location": "https://example.com/"}
+    deployed.github.fail(path="/check-runs$", method="POST", status=307, headers=elsewhere)
     done = deployed.run("synchronize", pull_request)
     assert (done.status, done.error) == ("FAILED", "GitHubRefused")
 
@@ -88,7 +89,10 @@ def test_a_changed_base_is_other_work(deployed: Deployed, pull_request: PullRequ
     moved = {
         "action": "edited",
         "changes": {"base": {"ref": {"from": "old"}, "sha": {"from": body["pull_request"]["base"]["sha"]}}},
-        "pull_request": {**body["pull_request"], "base": {**body["pull_request"]["base"], "sha": "9" * 40}},
+        "pull_request": {
+            **body["pull_request"],
+            "base": {**body["pull_request"]["base"], "sha": pull_request.head_sha},
+        },
     }
 
     again = run_with(deployed, pull_request, moved)

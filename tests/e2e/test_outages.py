@@ -140,7 +140,7 @@ def test_a_status_that_cannot_be_closed_now_is_tried_again_later(
     deployed.github.fail(path=f"pulls/{pull_request.number}/files", delay=15, times=1)
     arn = delivered(deployed, "synchronize", pull_request)
     in_mid_work(deployed, eventually, pull_request)
-    deployed.github.fail(path="statuses/", status=500)
+    deployed.github.fail(path="check-runs", status=500)
     deployed.client("stepfunctions").stop_execution(executionArn=arn)
     eventually(lambda: metrics(deployed, "closing", "MessageReturned") > returned)
     assert deployed.states(pull_request.head_sha) == ["pending"]

@@ -218,14 +218,14 @@ def test_what_cannot_be_read_goes_to_quarantine_and_is_listed_there_with_the_rea
     code, told = operator.run()
     assert code == 0
     assert "Unreadable  1 dead" in told
-    assert "fields missing or not valid" in told
+    assert "a field is missing or not valid" in told
     code, moved = operator.run(all=True, yes=True, wait=30)
     assert code == 1
     assert "1 quarantined" in moved
     assert operator.dead() == []
     code, listed = operator.run(quarantine=True)
     assert code == 0
-    assert "fields missing or not valid" in listed
+    assert "a field is missing or not valid" in listed
     assert "ReplayQueue" in listed
     assert canary not in told + moved + listed
 

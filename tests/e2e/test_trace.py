@@ -62,10 +62,14 @@ def test_each_call_to_github_is_in_the_trace(deployed: Deployed) -> None:
     assert {one.operation for one in calls} >= {
         "GET /repos/{owner}/{repo}/pulls/{number}",
         "GET /repos/{owner}/{repo}/pulls/{number}/files",
-        "POST /repos/{owner}/{repo}/statuses/{sha}",
+        "POST /repos/{owner}/{repo}/check-runs",
+        "PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}",
     }
     assert {one.status for one in calls if (one.operation or "").startswith("POST")} == {201}
-    assert {one.status for one in calls if (one.operation or "").startswith("GET")} == {200}
+    # The repository has no policy.
+    policy = "GET /repos/{owner}/{repo}/contents/{path}"
+    assert {one.status for one in calls if one.operation == policy} == {404}
+    assert {one.status for one in calls if (one.operation or "").startswith("GET") and one.operation != policy} == {200}
     assert len(calls) <= len(deployed.github.requests()) - before
     processor = next(one for one in done.segments if one.service == "processor")
     assert all(processor.start <= one.start <= one.end <= processor.end for one in calls)

@@ -71,8 +71,8 @@ def pull_request(files: dict[str, str]) -> FakeGitHub:
 
 
 def run_both(files: dict[str, str]) -> None:
-    synchronize.run(a_job(), FakeWork(pull_request(files)))
-    build.run(a_job("build"), FakeWork(pull_request(files)))
+    synchronize.run(a_job(), FakeWork(pull_request(files), policy=synchronize.Policy()))
+    build.run(a_job("build"), FakeWork(pull_request(files), policy=build.Policy()))
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from processor.actions import build
-from processor.actions.build import bundle
+from processor.actions.build import bundle, verdict
 from processor.actions.build.archive import Limits, read_archive
 from processor.errors import DeadlineExceeded
+from pullrequest.changed_file import ChangedFile
 from pullrequest.errors import GitHubUnavailable
 from tests.unit.processor.fakes import SHA, FakeGitHub, FakeWork, a_job, a_tar, an_archive, member
 
@@ -23,7 +24,9 @@ MANIFEST = f"octo-org/hello/{SHA}/manifest.json"
 
 
 def a_work(files: dict[str, bytes] | None = None, **github: Any) -> FakeWork:
-    return FakeWork(FakeGitHub(archive=an_archive(FILES if files is None else files), **github))
+    return FakeWork(
+        policy=build.Policy(), github=FakeGitHub(archive=an_archive(FILES if files is None else files), **github)
+    )
 
 
 def test_the_bundle_and_its_manifest_are_stored() -> None:
@@ -39,7 +42,8 @@ def test_the_bundle_and_its_manifest_are_stored() -> None:
         "manifest": MANIFEST,
         "files": 3,
         "symlinks": 0,
-        "not_checked": 0,
+        "already_there": 0,
+        "not_checked": {},
         "problems": {"count": 0, "items": [], "left_out": 0},
         "left_out": {"count": 0, "items": [], "left_out": 0},
     }
@@ -49,22 +53,23 @@ def test_the_bundle_and_its_manifest_are_stored() -> None:
 
 def test_the_manifest_has_a_digest_of_every_file() -> None:
     work = FakeWork(
-        FakeGitHub(
+        policy=build.Policy(),
+        github=FakeGitHub(
             archive=gzip.compress(
                 a_tar(member("t/b", b"2", mode=0o755), member("t/ä", b"1"), member("t/l", type=b"2", linkname="b"))
             )
-        )
+        ),
     )
 
     build.run(a_job("build"), work)
 
     manifest = json.loads(work.artifacts.objects[MANIFEST])
     assert manifest == {
-        "schema_version": 1,
+        "schema_version": 2,
         "repository": "octo-org/hello",
         "sha": SHA,
         "bundle": manifest["bundle"],
-        "counts": {"files": 2, "symlinks": 1, "left_out": 0, "problems": 0, "not_checked": 0},
+        "counts": {"files": 2, "symlinks": 1, "left_out": 0, "problems": 0, "not_checked": {}},
         "problems": [],
         "left_out": [],
         "files": [
@@ -116,7 +121,7 @@ def test_a_bundle_without_its_manifest_is_completed_with_the_bytes_that_stand() 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"schema_version": 2}', b"x" * (bundle.MAX_MANIFEST_BYTES + 1)]
+    "content", [b"", b"{", b"[]", b'{"schema_version": 1}', b"x" * (bundle.MAX_MANIFEST_BYTES + 1)]
 )
 def test_a_manifest_that_cannot_be_read_is_no_obstacle(content: bytes) -> None:
     work = a_work()
@@ -126,9 +131,14 @@ def test_a_manifest_that_cannot_be_read_is_no_obstacle(content: bytes) -> None:
     assert work.github.downloads == 1
 
 
+def changed(*paths: str, status: str = "added", previous: str | None = None) -> list[ChangedFile]:
+    return [ChangedFile(path, status, 1, 0, None, previous_path=previous) for path in paths]
+
+
 def test_problems_conclude_failure_and_the_bundle_is_stored_all_the_same() -> None:
     work = a_work(
-        {"ok.py": b"x = 1", "bad.py": b"x = 1\ny = (", "bad.yaml": b"a: [}", "../up": b"", "big.py": b"#" * 300_000}
+        {"ok.py": b"x = 1", "bad.py": b"x = 1\ny = (", "bad.yaml": b"a: [}", "../up": b"", "big.py": b"#" * 300_000},
+        changed=changed("bad.py", "bad.yaml", "../up"),
     )
 
     result = build.run(a_job("build"), work)
@@ -140,7 +150,94 @@ def test_problems_conclude_failure_and_the_bundle_is_stored_all_the_same() -> No
         {"path": "bad.yaml", "kind": "yaml", "line": 1},
     ]
     assert result.artifacts["left_out"]["items"][0]["reason"] == "path is not plain"
+    assert [(one.severity, one.path, one.line) for one in work.findings.items] == [
+        ("failure", "bad.py", 2),
+        ("failure", "bad.yaml", 1),
+        ("failure", "../up", 1),
+    ]
     assert set(work.artifacts.objects) == {BUNDLE, MANIFEST}
+
+
+BROKEN = {"tests/fixtures/invalid.json": b"{", "bad.py": b"x = (", "moved.yaml": b"a: [}"}
+
+
+def judged(base: dict[str, bytes], **github: Any) -> Any:
+    work = a_work(BROKEN, base_files=base, **github)
+    result = build.run(a_job("build"), work)
+    return result.conclusion, result.artifacts["already_there"], result.artifacts["not_checked"], work.findings.items
+
+
+def test_what_the_pull_request_did_not_touch_blames_nobody() -> None:
+    assert judged({}, changed=changed("other.md")) == ("success", 3, {}, [])
+
+
+def test_what_was_as_bad_at_the_base_blames_nobody() -> None:
+    base = {"tests/fixtures/invalid.json": b"[", "bad.py": b"y = (", "old.yaml": b"b: [}"}
+    files = [
+        *changed("tests/fixtures/invalid.json", "bad.py", status="modified"),
+        *changed("moved.yaml", status="renamed", previous="old.yaml"),
+    ]
+    assert judged(base, changed=files) == ("success", 3, {}, [])
+
+
+def test_what_was_good_at_the_base_is_the_pull_requests_own() -> None:
+    base = {"tests/fixtures/invalid.json": b"{}", "bad.py": b"y = 1"}
+    conclusion, already_there, _, found = judged(
+        base, changed=changed("tests/fixtures/invalid.json", "bad.py", status="modified")
+    )
+    assert (conclusion, already_there, len(found)) == ("failure", 1, 2)
+    assert found[0].message == "python cannot read this file from this line on"
+
+
+def test_what_cannot_be_compared_is_not_checked() -> None:
+    base = {"bad.py": b"# coding: rot13\n"}
+    conclusion, _, not_checked, found = judged(base, changed=changed("bad.py", status="modified"))
+    assert (conclusion, not_checked, found) == ("success", {"it cannot be read at the base": 1}, [])
+
+
+def test_what_github_does_not_list_is_not_checked() -> None:
+    conclusion, already_there, not_checked, _ = judged({}, changed=changed("bad.py"), total=4_000)
+    assert (conclusion, already_there) == ("failure", 0)
+    assert not_checked == {"beyond the first 3,000 changed files": 2}
+
+
+def test_only_so_many_files_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "MAX_COMPARED", 1)
+    base = dict.fromkeys(BROKEN, b"{")
+    _, already_there, not_checked, _ = judged(base, changed=changed(*BROKEN, status="modified"))
+    assert (already_there, sum(not_checked.values())) == (1, 2)
+
+
+def test_a_stored_bundle_is_judged_for_each_pull_request_anew() -> None:
+    work = a_work(BROKEN, changed=changed("bad.py"))
+    assert build.run(a_job("build"), work).conclusion == "failure"
+    other = FakeWork(policy=build.Policy(), github=FakeGitHub(), artifacts=work.artifacts)
+    assert build.run(a_job("build"), other).conclusion == "success"
+    assert other.github.downloads == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "conclusion"), [("failure", "failure"), ("warning", "success"), ("ignore", "success")]
+)
+def test_the_policy_decides_what_fails(level: Any, conclusion: str) -> None:
+    work = a_work(BROKEN, changed=changed("bad.py"))
+    work.policy = build.Policy(syntax_error=level)
+    assert build.run(a_job("build"), work).conclusion == conclusion
+    assert len(work.findings.items) == (level != "ignore")
+
+
+def test_what_is_left_out_without_harm_is_a_note() -> None:
+    members = [
+        member("t/ok", type=b"2", linkname="./../shared/a".replace("../", "", 1)),
+        member("t/dir/up", type=b"2", linkname="../shared//a"),
+        member("t/null", type=b"2", linkname="/dev/null"),
+        member("t/Icon\r"),
+    ]
+    archive = gzip.compress(a_tar(*members))
+    work = FakeWork(policy=build.Policy(), github=FakeGitHub(archive=archive, changed=changed("null", "Icon\r", "ok")))
+    result = build.run(a_job("build"), work)
+    assert (result.conclusion, result.artifacts["symlinks"]) == ("success", 2)
+    assert sorted((one.severity, one.path) for one in work.findings.items) == [("notice", "Icon\r"), ("notice", "null")]
 
 
 def test_metadata_of_the_worst_bundle_is_bounded() -> None:
@@ -160,7 +257,7 @@ def test_metadata_of_the_worst_bundle_is_bounded() -> None:
 
 def test_an_archive_beyond_a_limit_concludes_failure_and_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "read_archive", partial(read_archive, limits=Limits(entries=2)))
-    work = FakeWork(FakeGitHub(archive=an_archive(FILES)))
+    work = FakeWork(policy=build.Policy(), github=FakeGitHub(archive=an_archive(FILES)))
 
     result = build.run(a_job("build"), work)
 
@@ -174,7 +271,7 @@ def test_an_archive_beyond_a_limit_concludes_failure_and_stores_nothing(monkeypa
 
 @pytest.mark.parametrize("archive", [b"no archive", gzip.compress(b"no tar" * 1000, mtime=0)])
 def test_another_body_in_place_of_the_archive_is_no_verdict(archive: bytes) -> None:
-    work = FakeWork(FakeGitHub(archive=archive))
+    work = FakeWork(policy=build.Policy(), github=FakeGitHub(archive=archive))
 
     with pytest.raises(GitHubUnavailable):
         build.run(a_job("build"), work)
@@ -182,7 +279,7 @@ def test_another_body_in_place_of_the_archive_is_no_verdict(archive: bytes) -> N
 
 
 def test_a_cut_download_is_worth_another_attempt() -> None:
-    work = FakeWork(FakeGitHub(archive=an_archive(FILES)[:-20]))
+    work = FakeWork(policy=build.Policy(), github=FakeGitHub(archive=an_archive(FILES)[:-20]))
 
     with pytest.raises(GitHubUnavailable):
         build.run(a_job("build"), work)

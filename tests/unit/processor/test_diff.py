@@ -109,9 +109,16 @@ def test_what_only_looks_like_a_conflict_is_none(lines: list[str]) -> None:
     assert not examine([added("a.md", *lines)]).problems
 
 
-@pytest.mark.parametrize("line", ["<<<<<<< HEAD", ">>>>>>> topic", "<<<<<<<", ">>>>>>> topic\r"])
-def test_one_end_of_a_conflict_is_enough(line: str) -> None:
-    assert examine([added("a", line)]).conflict_markers.count == 1
+@pytest.mark.parametrize(
+    "lines", [["<<<<<<< HEAD"], ["<<<<<<<"], ["=======", ">>>>>>> topic"], ["=======\r", ">>>>>>> topic\r"]]
+)
+def test_a_part_of_a_conflict_is_enough(lines: list[str]) -> None:
+    assert examine([added("a", *lines)]).conflict_markers.count == 1
+
+
+@pytest.mark.parametrize("line", [">>>>>>> topic", ">>>>>>> topic\r", "======="])
+def test_what_a_mail_or_a_heading_has_is_none(line: str) -> None:
+    assert not examine([added("a", line)]).problems
 
 
 def test_markers_that_are_removed_or_context_are_no_problem() -> None:

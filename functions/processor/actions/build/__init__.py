@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from processor.actions.build import bundle
 from processor.actions.build.archive import ArchiveRefused, Limits, pack, read_archive
-from processor.actions.build.syntax import NotChecked, check, language, limit
+from processor.actions.build.syntax import TOO_LARGE, NotChecked, check, language, limit
+from processor.actions.build.verdict import judge
+from processor.policy import ActionPolicy
+from pullrequest.finding import Level
+from pullrequest.markdown import table
 from pullrequest.result import Result
 from pullrequest.text import counted, printable
 
@@ -19,6 +26,21 @@ if TYPE_CHECKING:
     from processor.work import Work
     from shared.contract import Contract
     from shared.job import Job
+
+
+class Policy(ActionPolicy, frozen=True, kw_only=True):
+    """What the repository's policy says of the build's findings."""
+
+    syntax_error: Annotated[
+        Level, Meta(description="A file that the pull request made unreadable for its language.")
+    ] = "failure"
+    unsafe_path: Annotated[
+        Level, Meta(description="A path of the pull request's that is left out of the bundle because it is unsafe.")
+    ] = "failure"
+    left_out: Annotated[
+        Level, Meta(description="What else of it is left out: links that lead out of the tree, odd names.")
+    ] = "notice"
+
 
 TRIGGERS = {"pull_request": ("build",)}
 PENDING = "building the source bundle"
@@ -69,7 +91,7 @@ def _make(job: Job, work: Work) -> bundle.Manifest:
                 symlinks=len(tree.symlinks),
                 left_out=tree.left_out_count,
                 problems=problem_count,
-                not_checked=not_checked,
+                not_checked=dict(sorted(not_checked.items())),
             ),
             problems=problems,
             left_out=[bundle.LeftOutEntry(path=entry.path, reason=entry.reason) for entry in tree.left_out],
@@ -79,18 +101,18 @@ def _make(job: Job, work: Work) -> bundle.Manifest:
     return manifest
 
 
-def _check(tree: Tree, work: Work) -> tuple[list[bundle.FileProblem], int, int]:
-    """The problems to list, how many there are, and how many files were not checked."""
+def _check(tree: Tree, work: Work) -> tuple[list[bundle.FileProblem], int, Counter[str]]:
+    """The problems to list, how many there are, and by reason how many files were not checked."""
     problems: list[bundle.FileProblem] = []
-    count = not_checked = 0
+    count, not_checked = 0, Counter[str]()
     for file in tree.files:
         if language(file.path) is None:
             continue
         work.checkpoint()
         try:
             problem = _problem(tree, file)
-        except NotChecked:
-            not_checked += 1
+        except NotChecked as reason:
+            not_checked[str(reason)] += 1
             continue
         if problem is not None:
             count += 1
@@ -101,33 +123,52 @@ def _check(tree: Tree, work: Work) -> tuple[list[bundle.FileProblem], int, int]:
 
 def _problem(tree: Tree, file: File) -> SyntaxProblem | None:
     if file.size > limit(file.path):
-        raise NotChecked
+        raise NotChecked(TOO_LARGE)
     return check(file.path, tree.read(file))
 
 
 def _result(manifest: bundle.Manifest, job: Job, work: Work) -> Result:
-    counts = manifest.counts
-    findings = [
-        counted(counts.problems, "syntax error") if counts.problems else "",
-        f"{counted(counts.left_out, 'unsafe path')} left out" if counts.left_out else "",
+    verdict = judge(manifest, work)
+    counts, already_there = manifest.counts, verdict.already_there
+    not_checked = Counter(counts.not_checked) + verdict.not_checked
+    told = [
+        counted(verdict.problems, "syntax error") if verdict.problems else "",
+        f"{counted(verdict.unsafe, 'unsafe path')} left out" if verdict.unsafe else "",
     ]
-    parts = [f"bundle of {counted(counts.files, 'file')}", ", ".join(filter(None, findings)) or "no problems"]
-    if counts.not_checked:
-        parts.append(f"{counted(counts.not_checked, 'file')} not checked")
+    parts = [f"bundle of {counted(counts.files, 'file')}", ", ".join(filter(None, told)) or "no problems"]
+    if already_there:
+        parts.append(f"{already_there:,} already there")
+    if not_checked:
+        parts.append(f"{counted(not_checked.total(), 'file')} not checked")
     return Result(
-        conclusion="failure" if any(findings) else "success",
+        conclusion="failure" if work.findings.has_failures else "success",
         summary="; ".join(parts),
         details_url=work.artifacts.link(manifest.bundle.key),
+        text=_text(manifest, already_there, not_checked),
         artifacts={
             "bundle": manifest.bundle.plain(),
             "manifest": bundle.manifest_key(job),
             "files": counts.files,
             "symlinks": counts.symlinks,
-            "not_checked": counts.not_checked,
+            "already_there": already_there,
+            "not_checked": dict(not_checked),
             "problems": _listing(manifest.problems, counts.problems),
             "left_out": _listing(manifest.left_out, counts.left_out),
         },
     )
+
+
+def _text(manifest: bundle.Manifest, already_there: int, not_checked: Counter[str]) -> str:
+    counts = manifest.counts
+    rows = [
+        ("files", f"{counts.files:,}"),
+        ("symbolic links", f"{counts.symlinks:,}"),
+        ("left out", f"{counts.left_out:,}"),
+        ("syntax errors that the pull request did not make", f"{already_there:,}"),
+        *((f"not checked: {reason}", f"{count:,}") for reason, count in sorted(not_checked.items())),
+    ]
+    digest = f"The bundle has {manifest.bundle.size:,} bytes, SHA-256 `{manifest.bundle.sha256}`."
+    return f"{table(['in the repository at this commit', 'count'], rows)}\n\n{digest}"
 
 
 def _listing(items: Sequence[Contract], count: int) -> dict[str, Any]:

@@ -230,6 +230,19 @@ def pack(tree: Tree, target: BinaryIO, checkpoint: Callable[[], None] = lambda: 
     return hashing.digest()
 
 
+HARMLESS = frozenset(
+    {
+        "link to an absolute path",
+        "link out of the tree",
+        "link target is not plain",
+        "path has control characters",
+        "path is not UTF-8",
+        "path is too long",
+    }
+)
+"""Why something is left out that many a repository has, and that nobody misses: a note, not a fault."""
+
+
 def path_fault(path: str) -> str | None:
     """Why a path is not taken, or None. Paths that pass are relative, plain, and in UTF-8."""
     if path.startswith("/"):
@@ -259,12 +272,13 @@ def link_fault(path: str, target: str) -> str | None:
         return "link to an absolute path"
     if not target or _has_control_characters(target) or not _is_utf8(target) or len(target) > MAX_PATH_BYTES:
         return "link target is not plain"
-    parts = target.rstrip("/").split("/")
+    # What stands for the place itself leads nowhere else.
+    parts = [part for part in target.split("/") if part not in ("", ".")]
     up = 0
     while up < len(parts) and parts[up] == "..":
         up += 1
     # Only leading "..": behind a name, which may itself be a link, it leads wherever that link leads.
-    if {"", ".."} & set(parts[up:]):
+    if ".." in parts[up:]:
         return "link target is not plain"
     if up > path.count("/"):
         return "link out of the tree"

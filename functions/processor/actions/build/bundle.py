@@ -54,14 +54,14 @@ class Counts(Contract, frozen=True, kw_only=True):
     symlinks: int
     left_out: int
     problems: int
-    not_checked: int
-    """Files of a known language that were not parsed: see processor.actions.build.syntax.NotChecked."""
+    not_checked: dict[str, int]
+    """By reason: files of a known language of which it cannot be told whether it could read them."""
 
 
 class Manifest(Contract, frozen=True, kw_only=True):
     """The head of a manifest. The stored document goes on with ``files`` and ``symlinks``, one an entry."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     repository: str
     sha: str
     bundle: BundleObject

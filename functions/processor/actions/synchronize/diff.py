@@ -5,11 +5,12 @@ Pure: files in, report out. Everything in a report is bounded, however large the
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from pullrequest.changed_file import ChangedFile
 
 MAX_ADDED_LINES = 5_000
-"""Added lines of one file above which nobody reviews it line by line."""
+"""Added lines of one file above which nobody reviews it line by line; the policy may set another number."""
 
 MAX_WITHHELD_LINES = 500
 """Added lines of a file whose patch GitHub withholds. GitHub withholds the patches of large files, and of all further
 files of a large pull request; the bound keeps small files of the second kind out of the problems."""
 
 MAX_LINE_CHARACTERS = 5_000
-"""Length of one added line: longer ones are minified or generated, and hide what they do."""
+"""Length of one added line: longer ones are minified or generated, and hide what they do. So for the policy."""
 
 MAX_LISTED = 15
 """Paths listed under one heading; the rest is counted. With MAX_PATH_BYTES it keeps a report of any pull request
@@ -84,9 +85,23 @@ SENSITIVE = {
 
 # Git writes seven characters and then a blank or the end of the line.
 _CONFLICT_MARKER = re.compile(r"(<{7}|>{7}|\|{7})(?: |\r?$)|(={7})\r?$")
-_CONFLICT_ENDS = frozenset({"<" * 7, ">" * 7})
+_OURS, _MIDDLE, _THEIRS = "<" * 7, "=" * 7, ">" * 7
 
-Item = TypeVar("Item")
+_TEXT_KINDS = frozenset(
+    {
+        "application/javascript",
+        "application/json",
+        "application/sql",
+        "application/toml",
+        "application/x-sh",
+        "application/xml",
+        "application/yaml",
+        "image/svg+xml",
+    }
+)
+
+Kind = Literal["conflict_marker", "over_large", "binary_addition", "no_diff"]
+"""Of a finding: what the policy calls it."""
 
 
 @dataclass(slots=True)
@@ -126,16 +141,19 @@ class Report:
     conflict_markers: Listing = field(default_factory=Listing)
     over_large: Listing = field(default_factory=Listing)
     binary: Listing = field(default_factory=Listing)
+    not_shown: Listing = field(default_factory=Listing)
+    """Text files without a patch, such as those that .gitattributes calls ``-diff``."""
     unreadable: Listing = field(default_factory=Listing)
     """Files whose patch could not be read to its end. Not a problem of the file."""
 
     @property
     def problems(self) -> dict[str, Listing]:
-        """The headings that make a pull request fail, without the empty ones."""
+        """What is told besides sizes and paths, by heading, without the empty ones."""
         headings = {
             "conflict markers": self.conflict_markers,
             "over-large additions": self.over_large,
             "binary additions": self.binary,
+            "no diff shown": self.not_shown,
         }
         return {name: listing for name, listing in headings.items() if listing.count}
 
@@ -176,8 +194,23 @@ class Report:
         }
 
 
-def examine(files: Iterable[ChangedFile], checkpoint: Callable[[], None] = lambda: None) -> Report:
-    """Examines all files; ``checkpoint`` is called before each of them, and may raise."""
+def examine(
+    files: Iterable[ChangedFile],
+    checkpoint: Callable[[], None] = lambda: None,
+    tell: Callable[[Kind, str, str, int | None], None] = lambda *_: None,
+    *,
+    max_added_lines: int = MAX_ADDED_LINES,
+    max_line_characters: int = MAX_LINE_CHARACTERS,
+) -> Report:
+    """Examines all files.
+
+    Args:
+        files: as GitHub lists them.
+        checkpoint: called before each of them, and may raise.
+        tell: hears of each finding: its kind, the path, our words, the line.
+        max_added_lines: see MAX_ADDED_LINES.
+        max_line_characters: see MAX_LINE_CHARACTERS.
+    """
     report = Report()
     for file in files:
         checkpoint()
@@ -185,11 +218,18 @@ def examine(files: Iterable[ChangedFile], checkpoint: Callable[[], None] = lambd
         for kind in sensitive_kinds(file):
             report.sensitive.setdefault(kind, Listing()).add(file.path)
         if file.patch is not None:
-            _examine_patch(file, file.patch, report)
+            _examine_patch(file, file.patch, report, tell, max_added_lines, max_line_characters)
+        elif is_lock_file(file.path) or is_empty(file):
+            continue
         elif is_binary_addition(file):
             report.binary.add(file.path)
-        elif file.additions > MAX_WITHHELD_LINES and not is_lock_file(file.path):
+            tell("binary_addition", file.path, "a new binary file", 1)
+        elif file.additions > MAX_WITHHELD_LINES:
             report.over_large.add(file.path, added_lines=file.additions, reason="GitHub withholds the patch")
+            tell("over_large", file.path, f"{file.additions:,} added lines, which GitHub does not show", 1)
+        elif file.status == "added":
+            report.not_shown.add(file.path)
+            tell("no_diff", file.path, "GitHub shows no diff of this file", 1)
         elif file.additions:
             report.unreadable.add(file.path)
     # In a fixed order, whatever the order of the files.
@@ -208,13 +248,21 @@ def is_lock_file(path: str) -> bool:
     return PurePosixPath(path).name.lower() in LOCK_FILES
 
 
-def is_binary_addition(file: ChangedFile) -> bool:
-    """Whether the file is new and binary.
+def is_empty(file: ChangedFile) -> bool:
+    """Whether the file is new and has nothing in it. GitHub gives an empty file's blob, or none at all."""
+    return file.status == "added" and not file.additions and (file.blob_sha is None or file.blob_sha in EMPTY_BLOBS)
 
-    GitHub does not say "binary": it gives no patch and counts no lines, which it does for a new empty file too.
+
+def is_binary_addition(file: ChangedFile) -> bool:
+    """Whether the file is new and, by its name, binary.
+
+    GitHub does not say "binary": it gives no patch and counts no lines, which it does for text as well that
+    .gitattributes calls ``-diff``. A name that promises text is therefore believed.
     """
     without_lines = file.patch is None and file.additions == 0 and file.deletions == 0
-    return file.status == "added" and without_lines and file.blob_sha not in EMPTY_BLOBS
+    kind, _ = mimetypes.guess_type(file.path, strict=False)
+    is_text = kind is not None and (kind.startswith("text/") or kind in _TEXT_KINDS)
+    return file.status == "added" and without_lines and not is_text
 
 
 def added_lines(patch: str) -> Iterator[tuple[int, str]]:
@@ -243,7 +291,14 @@ def _measure(file: ChangedFile, report: Report) -> None:
         total.deletions += file.deletions
 
 
-def _examine_patch(file: ChangedFile, patch: str, report: Report) -> None:
+def _examine_patch(
+    file: ChangedFile,
+    patch: str,
+    report: Report,
+    tell: Callable[[Kind, str, str, int | None], None],
+    max_added_lines: int,
+    max_line_characters: int,
+) -> None:
     markers: Counter[str] = Counter()
     lines = first_marker = longest = longest_at = 0
     try:
@@ -259,10 +314,15 @@ def _examine_patch(file: ChangedFile, patch: str, report: Report) -> None:
         pass
     if lines < file.additions:
         report.unreadable.add(file.path)
-    # A line of seven equals signs alone underlines a heading in Markdown and RST.
-    if markers.keys() & _CONFLICT_ENDS:
+    # Seven equals signs alone underline a heading, and a mail quotes with signs of its own (">>>>>>> quoted").
+    if _OURS in markers or (_MIDDLE in markers and _THEIRS in markers):
         report.conflict_markers.add(file.path, line=first_marker, markers=markers.total())
-    if file.additions > MAX_ADDED_LINES and not is_lock_file(file.path):
+        tell("conflict_marker", file.path, f"{counted(markers.total(), 'conflict marker')} from here on", first_marker)
+    if is_lock_file(file.path):
+        return
+    if file.additions > max_added_lines:
         report.over_large.add(file.path, added_lines=file.additions, reason="many added lines")
-    elif longest > MAX_LINE_CHARACTERS and not is_lock_file(file.path):
+        tell("over_large", file.path, f"{file.additions:,} added lines", 1)
+    elif longest > max_line_characters:
         report.over_large.add(file.path, line=longest_at, characters=longest, reason="long line")
+        tell("over_large", file.path, f"a line of {longest:,} characters", longest_at)
