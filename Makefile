@@ -81,7 +81,7 @@ bench-check: setup ## Less of it, without the load drill, held to generous bound
 record: setup ## Write what load and fuzz found into docs/reliability.md (chaos does it by itself)
 	@$(BIN)/python -m pullback record
 
-docs: setup ## Write docs/metrics.md from the catalogue of metrics
+docs: setup ## Write docs/metrics.md and docs/policy.md from the code
 	@$(BIN)/python -m pullback docs
 
 test: test-undeployed ## Run all tests: unit, integration, infrastructure, end to end

@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     load.add_argument(
         "--lag", type=percent, default=0, help="of GitHub's answers, so many percent are older than their event"
     )
-    commands.add_parser("docs", help="write docs/metrics.md from the catalogue of metrics")
+    commands.add_parser("docs", help="write docs/metrics.md and docs/policy.md from the code")
     dashboard = commands.add_parser("dashboard", help="traffic of every kind, and a page of the CloudWatch dashboard")
     dashboard.add_argument("--out", metavar="FILE", type=Path, help="the page (default: .local/dashboard.html)")
     commands.add_parser("pictures", help="the README's pictures, from the pages that dashboard and trace wrote")
