@@ -9,7 +9,7 @@ N ?= 1000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants \
+.PHONY: help setup run try up down trigger replay trace dashboard pictures chaos alarm-drill load fuzz mutants \
 	bench bench-check record docs \
 	test test-undeployed test-unit test-integration test-infrastructure test-e2e test-3.14 lint format build deploy clean
 
@@ -28,6 +28,10 @@ setup: .venv/.installed ## Make the environment from the lock file (the other ta
 
 run: setup ## Run the whole flow once on the embedded AWS: two deliveries, every hop shown
 	@$(BIN)/python -m pullback run
+
+try: setup ## Your own repository as a pull request: REPO=path; BASE=main, HEAD=branch, ACTION=build, JSON=1
+	@$(BIN)/python -m pullback try "$(REPO)" --action "$(if $(filter file default undefined,$(origin ACTION)),build,$(ACTION))" \
+	  $(if $(BASE),--base "$(BASE)") $(if $(HEAD),--head "$(HEAD)") $(if $(JSON),--json)
 
 up: setup ## Start the stack and leave it running; .local/stack.json tells where
 	@$(BIN)/python -m pullback up

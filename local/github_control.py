@@ -67,6 +67,25 @@ class GitHubControl:
         runs: list[dict[str, Any]] = self._call("GET", "/check_runs")
         return runs
 
+    def press_rerun(self, run: int, login: str = "octocat") -> str:
+        """Presses *Re-run* of a check run, as somebody; returns the delivery's GUID."""
+        guid: str = self._call("POST", f"/check_runs/{run}/rerun", {"login": login})["guid"]
+        return guid
+
+    def press_rerun_all(self, sha: str, login: str = "octocat") -> str:
+        """Presses *Re-run all checks* of a commit; as before."""
+        guid: str = self._call("POST", f"/commits/{sha}/rerun", {"login": login})["guid"]
+        return guid
+
+    def press(self, run: int, identifier: str, login: str = "octocat") -> str:
+        """Presses a button of a check run's own; as before."""
+        guid: str = self._call("POST", f"/check_runs/{run}/buttons/{identifier}", {"login": login})["guid"]
+        return guid
+
+    def permit(self, login: str, permission: str) -> None:
+        """What somebody may do with the repository from now on, in GitHub's word."""
+        self._call("PUT", f"/permissions/{login}", {"permission": permission})
+
     def fail(self, **fault: Any) -> None:
         """Makes requests fail; the fields are those of ``local.github.Fault``."""
         self._call("POST", "/faults", fault)

@@ -27,7 +27,7 @@ from local.github.sample import FULL_NAME
 from local.process import LocalProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from local.progress import Progress
@@ -173,6 +173,7 @@ class LocalStack:
         build: a directory where this project is built already, for who starts a second stack; None to build.
         clock: let CloudWatch's time be moved on, by the seconds in ``clock_file`` (local/cloudwatch/mend.py).
         parameters: of the template, instead of those in PARAMETERS or besides.
+        repository: fills the local GitHub's directory; the default is the sample repository.
         app: whether the functions sign in as a GitHub App, and show check runs; otherwise with a token: statuses.
     """
 
@@ -187,6 +188,7 @@ class LocalStack:
         clock: bool = False,
         parameters: Mapping[str, str] = MappingProxyType({}),
         app: bool = True,
+        repository: Callable[[Path], object] | None = None,
     ) -> None:
         self.directory = directory.resolve()
         self.traces = self.directory / "traces.jsonl"
@@ -198,6 +200,7 @@ class LocalStack:
         self._clock = clock
         self._parameters = parameters
         self._app = app
+        self._repository = repository
         self._processes: list[LocalProcess] = []
         self.info: StackInfo
         self.proxy_url: str | None = None
@@ -250,6 +253,8 @@ class LocalStack:
             DeploymentError: the build or the deployment failed.
         """
         self._clean()
+        if self._repository is not None:
+            self._repository(self.directory / "github")
         engine, github = self._start_processes()
         if not self._is_built:
             # They start meanwhile.

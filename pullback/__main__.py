@@ -92,6 +92,16 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = Commands(whole.add_subparsers(dest="command", required=True, metavar="command", help="see below"))
     commands.add_parser("run", help="start, deliver synchronize and build, report, stop")
+    tried = commands.add_parser(
+        "try",
+        help="your own repository as a pull request through the whole stack",
+        description="Nothing is written into the repository, and nothing of it is executed.",
+    )
+    tried.add_argument("repository", type=Path, help="a git repository on this machine, bare or not")
+    tried.add_argument("--base", help="the base branch (default: that of origin, or main)")
+    tried.add_argument("--head", help="the head branch or commit (default: what is checked out)")
+    tried.add_argument("--action", default="build", help="what to run (default: build)")
+    tried.add_argument("--json", action="store_true", help="write .local/try.json as well")
     commands.add_parser("up", help="start and leave running")
     commands.add_parser("down", help="stop what `up` started")
     trigger = commands.add_parser(
@@ -150,6 +160,18 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
             from local.run import run as run_once
 
             return run_once(directory, progress)
+        case "try":
+            from local.try_out import try_out
+
+            return try_out(
+                directory,
+                progress,
+                options.repository,
+                base=options.base,
+                head=options.head,
+                action=options.action,
+                as_json=options.json,
+            )
         case "up":
             return up(directory, progress)
         case "down":

@@ -1,5 +1,8 @@
-"""`make docs`: writes docs/metrics.md from the catalogue of metrics, docs/policy.md and its JSON schema from the policy's
-models, and into docs/reliability.md what GitHub's answers mean."""
+"""`make docs`: writes the pages that are made from code.
+
+docs/metrics.md is the catalogue of metrics, docs/policy.md and its JSON schema are the policy's models, and
+docs/reliability.md gets the table of what GitHub's answers mean.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ def policy_schema() -> dict[str, Any]:
     """The JSON schema of a policy, for editors."""
     models = [General, *(model_of(name) for name in names())]
     _, components = msgspec.json.schema_components(models, ref_template="#/$defs/{name}")
-    found = {name: definition for name, definition in components.items()}
+    found = dict(components)
     defs = {General.__name__: found.pop(General.__name__)}
     for name in names():
         model = model_of(name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import tempfile
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,14 @@ from local.github.control import control
 from local.github.deliveries import HOOK_ID
 from local.github.hooks import APP_ID, ORGANISATION_HOOK_ID, HookNotSetError, UnknownDeliveryError
 from local.github.model import timestamp
+from local.github.page import page as page_for_people
 from local.github.paging import InvalidCursorError, cursor_page_of, page_of
+from local.github.presses import Presses
 from local.github.repository import UnknownRefError
 from local.github.state import Request, State, TooManyStatusesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from local.github.bodies import Bodies
     from local.github.checks import CheckRun
@@ -47,7 +51,7 @@ APP_TOKEN_MAX_SECONDS = 600
 CHUNK = 64 * 1024
 
 # Answered without a token: public on GitHub, or opened by a ticket in the address.
-_NO_TOKEN = {"api.meta", "api.codeload"}
+_NO_TOKEN = {"api.meta", "api.codeload", "api.pull_page"}
 # Answered to the App itself, which signs a token of its own.
 _APP_TOKEN = {
     "api.access_token",
@@ -83,9 +87,10 @@ def create_app(state: State, bodies: Bodies) -> Flask:  # noqa: C901 - the hooks
     """The WSGI application."""
     app = Flask(__name__, static_folder=None)
     app.url_map.redirect_defaults = False  # /tarball/main is answered where it is asked for
-    app.register_blueprint(_api(state, bodies))
+    presses = Presses(state, bodies, PERMISSIONS)
+    app.register_blueprint(_api(state, bodies, presses))
     _serve_by_id(app)
-    app.register_blueprint(control(state))
+    app.register_blueprint(control(state, presses))
 
     @app.before_request
     def before() -> Response | None:
@@ -199,7 +204,7 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return Response(text, status, headers, content_type="application/json; charset=utf-8")
 
 
-def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short function an endpoint
+def _api(state: State, bodies: Bodies, presses: Presses) -> Blueprint:  # noqa: C901 - one short function an endpoint
     api = Blueprint("api", __name__)
     repository = state.repository
 
@@ -350,12 +355,17 @@ def _api(state: State, bodies: Bodies) -> Blueprint:  # noqa: C901 - one short f
         return answer(bodies.installation(repository.full_name, APP_ID, PERMISSIONS))
 
     _add_deliveries(api, state, bodies)
-    _add_checks(api, state, bodies)
+
+    @api.get("/<owner>/<repo>/pull/<int:number>")
+    def pull_page(number: int) -> Response:
+        return Response(page_for_people(state, pull_request(number)), content_type="text/html; charset=utf-8")
+
+    _add_checks(api, state, bodies, presses)
     _add_contents(api, state, bodies)
     return api
 
 
-def _add_checks(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: C901 - one short function an endpoint
+def _add_checks(api: Blueprint, state: State, bodies: Bodies, presses: Presses) -> None:  # noqa: C901 - one short function an endpoint
     """Check runs. Only an App may write them: docs.github.com/rest/checks/runs."""
     repository = state.repository
 
@@ -433,8 +443,15 @@ def _add_checks(api: Blueprint, state: State, bodies: Bodies) -> None:  # noqa: 
     @api.post("/repos/<owner>/<repo>/check-runs/<int:number>/rerequest")
     def rerequest(number: int) -> Response:
         writable()
-        state.requested.append(found(number).id)
+        run = found(number)
+        # GitHub answers, and sends its event by itself; where the App's hook leads nowhere, nobody hears of it.
+        threading.Thread(target=_quietly, args=(presses.rerun, run), daemon=True).start()
         return answer({}, 201)
+
+
+def _quietly(press: Callable[[CheckRun], object], run: CheckRun) -> None:
+    with contextlib.suppress(HookNotSetError):
+        press(run)
 
 
 def _add_contents(api: Blueprint, state: State, bodies: Bodies) -> None:

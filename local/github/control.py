@@ -24,21 +24,52 @@ from local.github.hooks import HOOK_NAMES, Hook, HookNotSetError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.github.hooks import HookName
+    from local.github.hooks import Delivery, HookName
     from local.github.model import FileContent
+    from local.github.presses import Presses
     from local.github.state import State
 
 
 FULL_NAME = r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+"
 
 
-def control(state: State) -> Blueprint:  # noqa: C901 - one short function an endpoint
-    """The endpoints, all over one state."""
+def control(state: State, presses: Presses) -> Blueprint:  # noqa: C901 - one short function an endpoint
+    """The endpoints, all over one state. ``presses``: the buttons of check runs."""
     blueprint = Blueprint("control", __name__, url_prefix="/_local")
 
     @blueprint.get("/statuses")
     def statuses() -> Response:
         return jsonify([asdict(one) for one in state.shown()])
+
+    def pressed(press: Callable[[], Delivery]) -> tuple[Response, int]:
+        try:
+            delivery = press()
+        except (KeyError, LookupError) as error:
+            raise NotFound from error
+        except HookNotSetError:
+            return Response("The App's hook leads nowhere here.\n", content_type="text/plain"), 409
+        # A person goes back and reloads; a program reads what it was.
+        return jsonify({"guid": delivery.guid, "status_code": delivery.status_code}), 201
+
+    def login() -> str:
+        return _text((request.get_json(silent=True) or {}).get("login", sample.SENDER))
+
+    @blueprint.post("/check_runs/<int:number>/rerun")
+    def rerun(number: int) -> tuple[Response, int]:
+        return pressed(lambda: presses.rerun(state.checks.get(number), login=login()))
+
+    @blueprint.post("/check_runs/<int:number>/buttons/<identifier>")
+    def button(number: int, identifier: str) -> tuple[Response, int]:
+        return pressed(lambda: presses.button(state.checks.get(number), identifier, login=login()))
+
+    @blueprint.post("/commits/<sha>/rerun")
+    def rerun_all(sha: str) -> tuple[Response, int]:
+        return pressed(lambda: presses.rerun_all(sha, login=login()))
+
+    @blueprint.put("/permissions/<user>")
+    def permit(user: str) -> Response:
+        state.permissions[user] = _text(request.get_json().get("permission"))
+        return jsonify({})
 
     @blueprint.get("/check_runs")
     def check_runs() -> Response:

@@ -36,7 +36,8 @@ def text(git_directory: str, base: str, head: str) -> bytes:
 
 def _diff(git_directory: str, base: str, head: str) -> pygit2.Diff:
     repo = pygit2.Repository(git_directory)
-    fork_point = repo.merge_base(pygit2.Oid(hex=base), pygit2.Oid(hex=head))
+    # Of a shallow clone the place may be out of sight.
+    fork_point = repo.merge_base(pygit2.Oid(hex=base), pygit2.Oid(hex=head)) or pygit2.Oid(hex=base)
     diff = repo.diff(fork_point, pygit2.Oid(hex=head), flags=DiffOption.INCLUDE_TYPECHANGE)
     diff.find_similar()  # renames, by git's own measure: at least half of the content is the same
     return diff

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # A minute between two commits of a branch: history reads well and the SHAs stay the same on every machine.
 COMMIT_INTERVAL = 60
+REPOSITORY = "repository.git"
+RECORDS = "pull_requests.json"
 
 
 class UnknownRefError(LookupError):
@@ -35,7 +37,7 @@ class UnknownRefError(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class Record:
     """What git does not know about a pull request."""
 
     number: int
@@ -51,7 +53,7 @@ class _PullRequests(Mapping[int, PullRequest]):
     Every request to the API wants one of them, of which a load drill opens a thousand.
     """
 
-    def __init__(self, records: Mapping[int, _Record], read: Callable[[_Record], PullRequest]) -> None:
+    def __init__(self, records: Mapping[int, Record], read: Callable[[Record], PullRequest]) -> None:
         self._records = records
         self._read = read
 
@@ -75,12 +77,12 @@ class GitRepository:
     default_branch = sample.BASE_REF
 
     def __init__(self, directory: Path) -> None:
-        self._git = directory / "repository.git"
-        self._records_file = directory / "pull_requests.json"
+        self._git = directory / REPOSITORY
+        self._records_file = directory / RECORDS
         self._write_lock = threading.RLock()
         directory.mkdir(parents=True, exist_ok=True)
         # Replaced, never changed, so that readers need no lock.
-        self._records: Mapping[int, _Record] = {}
+        self._records: Mapping[int, Record] = {}
         self.full_name = sample.FULL_NAME
         """``owner/name``, as it is now."""
         self.former_names: frozenset[str] = frozenset()
@@ -97,7 +99,7 @@ class GitRepository:
         """All pull requests by number, each with its head at the time when it is looked up."""
         repo = self._open()
 
-        def read(record: _Record) -> PullRequest:
+        def read(record: Record) -> PullRequest:
             head = repo.branches[record.head_ref].peel(pygit2.Commit)
             return PullRequest(
                 full_name=self.full_name,
@@ -110,7 +112,7 @@ class GitRepository:
                 installation_id=sample.INSTALLATION_ID,
                 sender=sample.SENDER,
                 # A push here is one commit on top of the head.
-                before_sha=str(head.parent_ids[0]),
+                before_sha=str(head.parent_ids[0]) if head.parent_ids else None,
                 updated_at=timestamp(self._changed_at.get(record.number, self._served_since)),
             )
 
@@ -124,7 +126,7 @@ class GitRepository:
             repo = self._open()
             base = str(repo.branches[self.default_branch].target)
             self._commit(repo, head_ref, parent=base, files=files, message=title)
-            record = _Record(number, title, head_ref, self.default_branch, base)
+            record = Record(number, title, head_ref, self.default_branch, base)
             self._changed_at[number] = time.time()
             self._save({**self._records, number: record})
             return self.pull_requests()[number]
@@ -263,14 +265,14 @@ class GitRepository:
         parent = base
         for message, files in sample.pull_request_commits():
             parent = self._commit(repo, sample.HEAD_REF, parent=parent, files=files, message=message)
-        record = _Record(sample.NUMBER, sample.TITLE, sample.HEAD_REF, sample.BASE_REF, base)
+        record = Record(sample.NUMBER, sample.TITLE, sample.HEAD_REF, sample.BASE_REF, base)
         self._save({record.number: record})
 
-    def _load(self) -> dict[int, _Record]:
-        records = (_Record(**record) for record in json.loads(self._records_file.read_text(encoding="utf-8")))
+    def _load(self) -> dict[int, Record]:
+        records = (Record(**record) for record in json.loads(self._records_file.read_text(encoding="utf-8")))
         return {record.number: record for record in records}
 
-    def _save(self, records: dict[int, _Record]) -> None:
+    def _save(self, records: dict[int, Record]) -> None:
         scratch = self._records_file.with_suffix(".tmp")
         lines = ",\n".join(map(_line, records.values()))
         scratch.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
@@ -324,7 +326,7 @@ class GitRepository:
 
 
 @cache
-def _line(record: _Record) -> str:
+def _line(record: Record) -> str:
     # The file is written whole at each change; a thousand records made to JSON again would be most of that.
     return json.dumps(asdict(record))
 

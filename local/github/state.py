@@ -80,8 +80,6 @@ class State:
         self.hooks = Hooks()
         self.checks = Checks(self._show)
         self._shown: list[Shown] = []
-        self.requested: list[int] = []
-        """Check runs that the App asked GitHub to request again."""
         self.permissions = {"octocat": "admin"}
         self._lock = threading.Lock()
         self._token = token
