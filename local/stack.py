@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import boto3
 import psutil
 from botocore.config import Config
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.github.deliveries import HOOK_ID
 from local.github.hooks import APP_ID
@@ -423,6 +421,10 @@ class LocalStack:
 
 def _private_key() -> str:
     """A key of this run's own."""
+    # The installed command has neither the local GitHub nor this.
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem, plain = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(pem, plain, serialization.NoEncryption()).decode()

@@ -96,7 +96,7 @@ class RunningWork:
         self.checkpoint = checkpoint
         self.policy = policy.of(action)
         self.findings = Findings(self.policy.concerns)
-        self.log = telemetry.log
+        self.telemetry = telemetry
         self._whole = policy
 
     def complete(self, result: Result) -> Result:

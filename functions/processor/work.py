@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_lambda_powertools import Logger
-
     from processor.artifacts import ArtifactStore
     from pullrequest.finding import Findings
     from pullrequest.github import PullRequestClient
     from pullrequest.result import Result
     from shared.job import Job
+    from shared.telemetry import Telemetry
 
 
 class Work(Protocol):
@@ -32,8 +31,11 @@ class Work(Protocol):
         """The action's section of the repository's policy: its ``Policy``, or ``processor.policy.ActionPolicy``."""
 
     @property
-    def log(self) -> Logger:
-        """The structured log; what it is given is neither a secret nor text of the pull request."""
+    def telemetry(self) -> Telemetry:
+        """The structured log (``telemetry.log``) and the metrics of the catalogue (``telemetry.count``).
+
+        What they are given is neither a secret nor text of the pull request.
+        """
 
     def complete(self, result: Result) -> Result:
         """The processor's: adds findings, and what is to be said of the policy."""

@@ -86,7 +86,7 @@ def _complete(github: PullRequestClient, claim: Claim, display: Display, *, done
         except GitHubRefused as refusal:
             if refusal.status != requests.codes.unprocessable or attempt is _bare:
                 raise
-            github.log.warning("check run not taken whole", tried=attempt.__name__.lstrip("_"))
+            github.told_less(attempt.__name__.lstrip("_"))
         else:
             return
 

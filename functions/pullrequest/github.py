@@ -190,7 +190,6 @@ class PullRequestClient:
         self._context = f"pullback/{job.action}"
         self._external_id = ExternalId.of(job).to_json()
         self._telemetry = telemetry
-        self.log = telemetry.log
         self.writes_checks = writes_checks
         """Whether results are shown as check runs: only an App may write them."""
         self._path = f"/repos/{job.repository.full_name}"
@@ -298,7 +297,11 @@ class PullRequestClient:
         """Says, once, that the App may not write checks; from here on results are shown as commit statuses."""
         self.writes_checks = False
         self._telemetry.count(Metric.CHECKS_NOT_PERMITTED)
-        self.log.warning("check runs are not permitted: commit statuses are set instead; give the App checks: write")
+        self._telemetry.log.warning("check runs not permitted")
+
+    def told_less(self, tried: str) -> None:
+        """Says that GitHub did not take a check run as it was to be."""
+        self._telemetry.log.warning("check run not taken whole", tried=tried)
 
     def create_check_run(self, body: dict[str, Any]) -> int:
         """Creates the action's check run on the job's head SHA: one try, see ``patiently``.

@@ -40,9 +40,14 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             InvalidContract: see there.
         """
         try:
-            return msgspec.convert(data, cls)
+            model = msgspec.convert(data, cls)
+            # Half of a surrogate pair is no text: whoever wrote it to a log, a table or a queue would fail there.
+            msgspec.json.encode(model)
         except msgspec.ValidationError as error:
             raise _invalid(error) from None
+        except UnicodeEncodeError:
+            raise InvalidContract("", "a text is not Unicode") from None
+        return model
 
     @classmethod
     def read_json(cls, text: str | bytes) -> Self:

@@ -189,7 +189,7 @@ def environ(resources: dict[str, Any]) -> dict[str, str]:
     functions = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::Lambda::Function"]
     names = {name for one in functions for name in one["Environment"]["Variables"]}
     some = {name: "https://1" if name.endswith("_URL") else "1" for name in names}
-    return aws_environment() | some | ON_LAMBDA
+    return aws_environment() | some | {"DEFAULT_POLICY": ""} | ON_LAMBDA
 
 
 def imported(

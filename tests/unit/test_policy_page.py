@@ -17,7 +17,7 @@ MODELS = {name: model_of(name) for name in names()}
 
 def test_the_page_and_the_schema_are_up_to_date() -> None:
     assert POLICY_PAGE.read_text() == policy_page(), "run `make docs`"
-    assert json.loads(SCHEMA.read_text()) == policy_schema(), "run `make docs`"
+    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(policy_schema())), "run `make docs`"
 
 
 def test_every_key_is_told_with_its_meaning() -> None:

@@ -20,6 +20,7 @@ from local.github.server import LocalGitHub
 from processor.actions import build, synchronize
 from processor.actions.build.archive import read_archive
 from pullrequest.errors import CredentialInvalid, GitHubRateLimited, GitHubRefused, GitHubUnavailable, WorkError
+from pullrequest.finding import Findings
 from pullrequest.github import MAX_DESCRIPTION, MAX_FILES, PullRequestClient, connect
 from pullrequest.github_access import Installations
 from shared.job import Job
@@ -543,9 +544,11 @@ def test_a_bad_credential_is_not_quoted(credential: str, server: Server) -> None
 class RealWork:
     """Work on the local GitHub."""
 
-    def __init__(self, github: PullRequestClient) -> None:
+    def __init__(self, github: PullRequestClient, policy: Any) -> None:
         self.github = github
         self.artifacts = FakeStore()
+        self.policy = policy
+        self.findings = Findings()
 
     def checkpoint(self) -> None:
         """Nothing stops this work."""
@@ -563,7 +566,9 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
     )
     job = job_of(pull_request)
 
-    result = synchronize.run(job, RealWork(connect(job, Held(TOKEN), server.api_url, CountingTelemetry())))
+    result = synchronize.run(
+        job, RealWork(connect(job, Held(TOKEN), server.api_url, CountingTelemetry()), synchronize.Policy())
+    )
 
     assert result.conclusion == "failure"
     problems = {name: [item["path"] for item in found["items"]] for name, found in result.artifacts["problems"].items()}
@@ -574,7 +579,7 @@ def test_the_report_of_a_pull_request(server: Server) -> None:
 
 def test_the_bundle_of_the_sample_pull_request(server: Server) -> None:
     job = job_of(server.pull_request, "build")
-    work = RealWork(connect(job, Held(TOKEN), server.api_url, CountingTelemetry()))
+    work = RealWork(connect(job, Held(TOKEN), server.api_url, CountingTelemetry()), build.Policy())
 
     result = build.run(job, work)
 

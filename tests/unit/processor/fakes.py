@@ -136,7 +136,6 @@ class FakeWork:
     checkpoints: int = 0
 
     policy: Any = None
-    log: Any = None
 
     def complete(self, result: Result) -> Result:
         return with_findings(result, self.findings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,12 +39,15 @@ class ChecksGitHub(FakeGitHub):
     runs: dict[int, dict[str, Any]] = field(default_factory=dict)
     faults: list[tuple[Exception, bool] | None] = field(default_factory=list)
     given_up: int = 0
-    log: Any = field(default_factory=lambda: SimpleNamespace(warning=lambda *_, **__: None))
+    less: list[str] = field(default_factory=list)
     refuses: Callable[[dict[str, Any]], Exception | None] = lambda _: None
 
     def give_up_checks(self) -> None:
         self.writes_checks = False
         self.given_up += 1
+
+    def told_less(self, tried: str) -> None:
+        self.less.append(tried)
 
     def create_check_run(self, body: dict[str, Any]) -> int:
         return self._write(len(self.runs) + 1, body, is_new=True)

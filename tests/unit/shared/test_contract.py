@@ -82,6 +82,11 @@ def test_the_token_is_in_no_representation(job_data: dict[str, Any]) -> None:
     assert SECRET not in f"{event} {event!r} {[event]!r}"
 
 
+def test_half_of_a_surrogate_pair_is_no_text(job_data: dict[str, Any]) -> None:
+    with pytest.raises(InvalidContract, match="not Unicode"):
+        Job.read(changed(job_data, "pull_request.title", "\ud800"))
+
+
 def test_models_do_not_change(job_data: dict[str, Any]) -> None:
     job = Job.read(job_data)
     with pytest.raises(AttributeError):
