@@ -67,6 +67,14 @@ class GitHubControl:
         runs: list[dict[str, Any]] = self._call("GET", "/check_runs")
         return runs
 
+    def fork(self, number: int, *, gone: bool = False) -> None:
+        """A pull request comes from a fork, or from one that is gone."""
+        self._call("POST", f"/pull_requests/{number}/fork", {"gone": gone})
+
+    def close(self, number: int) -> None:
+        """Closes a pull request; nothing is delivered."""
+        self._call("POST", f"/pull_requests/{number}/close", {})
+
     def press_rerun(self, run: int, login: str = "octocat") -> str:
         """Presses *Re-run* of a check run, as somebody; returns the delivery's GUID."""
         guid: str = self._call("POST", f"/check_runs/{run}/rerun", {"login": login})["guid"]

@@ -249,7 +249,13 @@ def _api(state: State, bodies: Bodies, presses: Presses) -> Blueprint:  # noqa: 
                 raise ApiError(406, f"Sorry, the diff exceeded the maximum number of lines ({DIFF_MAX_LINES})")
             return Response(text, content_type="application/vnd.github.v3.diff; charset=utf-8")
         commits = repository.commit_count(pull.base_sha, pull.head_sha)
-        return answer(bodies.pull_request(pull, files, commits))
+        body = bodies.pull_request(pull, files, commits)
+        if number in state.forks:
+            fork = state.forks[number]
+            body["head"]["repo"] = None if fork is None else body["head"]["repo"] | {"id": fork}
+        if number in state.closed:
+            body["state"] = "closed"
+        return answer(body)
 
     @api.get("/repos/<owner>/<repo>/pulls/<int:number>/files")
     def list_files(number: int) -> Response:
@@ -372,9 +378,12 @@ def _add_checks(api: Blueprint, state: State, bodies: Bodies, presses: Presses) 
     def shown(run: CheckRun) -> Body:
         return bodies.check_run(repository.full_name, run, APP_ID, PERMISSIONS)
 
-    def writable() -> Body:
+    def require_app() -> None:
         if not state.is_installation(request.headers.get("authorization", "").partition(" ")[2].strip()):
             raise ApiError(403, "You must authenticate via a GitHub App.")
+
+    def writable() -> Body:
+        require_app()
         return _json_object()
 
     def found(number: int) -> CheckRun:
@@ -442,7 +451,7 @@ def _add_checks(api: Blueprint, state: State, bodies: Bodies, presses: Presses) 
 
     @api.post("/repos/<owner>/<repo>/check-runs/<int:number>/rerequest")
     def rerequest(number: int) -> Response:
-        writable()
+        require_app()
         run = found(number)
         # GitHub answers, and sends its event by itself; where the App's hook leads nowhere, nobody hears of it.
         threading.Thread(target=_quietly, args=(presses.rerun, run), daemon=True).start()

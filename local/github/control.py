@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from local.github import sample
-from local.github.bodies import hook_delivery_item
+from local.github.bodies import REPOSITORY_ID, hook_delivery_item
 from local.github.deliveries import TIMEOUT_SECONDS
 from local.github.faults import Fault
 from local.github.hooks import HOOK_NAMES, Hook, HookNotSetError
@@ -40,6 +40,16 @@ def control(state: State, presses: Presses) -> Blueprint:  # noqa: C901 - one sh
     @blueprint.get("/statuses")
     def statuses() -> Response:
         return jsonify([asdict(one) for one in state.shown()])
+
+    @blueprint.post("/pull_requests/<int:number>/fork")
+    def fork(number: int) -> Response:
+        state.forks[number] = None if request.get_json().get("gone") else REPOSITORY_ID + 1
+        return jsonify({})
+
+    @blueprint.post("/pull_requests/<int:number>/close")
+    def close(number: int) -> Response:
+        state.closed.add(number)
+        return jsonify({})
 
     def pressed(press: Callable[[], Delivery]) -> tuple[Response, int]:
         try:

@@ -74,7 +74,7 @@ class Presses:
     def _event(self, action: str, login: str) -> Body:
         return {
             "action": action,
-            "repository": self._bodies.full_repository(self._name),
+            "repository": self._bodies.repository(self._name),
             "sender": self._bodies.user(login),
             "installation": {"id": sample.INSTALLATION_ID, "node_id": node_id("Integration", sample.INSTALLATION_ID)},
         }

@@ -89,8 +89,7 @@ _ALREADY_THERE = "already there"
 
 def _whose(file: ChangedFile, work: Work) -> str:
     """Whether the pull request has made a file unreadable, or why that cannot be told."""
-    if file.status == "added":
-        return _MADE_HERE
+    # Also of a file that is added: the base may have got one of that name meanwhile.
     path = file.previous_path or file.path
     try:
         before = work.github.base_file(path)
