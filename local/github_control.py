@@ -30,6 +30,11 @@ class GitHubControl:
         """The pull request as it is now."""
         return PullRequest(**self._call("GET", f"/pull_requests/{number}"))
 
+    def page(self, pull_request: PullRequest) -> bytes:
+        """The page of a pull request, for people."""
+        address = f"{self._root.removesuffix('/_local')}/{pull_request.full_name}/pull/{pull_request.number}"
+        return requests.get(address, timeout=60).content
+
     def open_pull_request(self, files: dict[str, str | None]) -> PullRequest:
         """A new pull request that writes these files; None deletes one."""
         return PullRequest(**self._call("POST", "/pull_requests", {"files": files}))

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from local.progress import Progress
 
 ACTIONS = ("synchronize", "build")
+FILES: dict[str, str | None] = {
+    ".github/workflows/pages.yml": "on: push\njobs: {}\n",
+    # A name that macOS gives, and that no bundle takes.
+    "Icon\r": "",
+    "assets/flow.png": "\0" * 64,
+    "src/hello/languages.py": '"""Says hello in more languages."""\n\nHELLO = {"de": "Hallo", "fr": "Bonjour"}\n',
+}
+"""What the pull request of a run brings: something to report, something to note, nothing that fails."""
 
 
 def run(directory: Path, progress: Progress) -> int:
@@ -30,7 +38,7 @@ def run(directory: Path, progress: Progress) -> int:
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     with LocalStack(directory, progress) as stack:
         github = GitHubControl(stack.info.github_url)
-        pull_request = github.pull_request()
+        pull_request = github.open_pull_request(FILES)
         flows = []
         for action in ACTIONS:
             with progress.step(f"deliver {action} and wait for its execution"):
@@ -47,9 +55,12 @@ def run(directory: Path, progress: Progress) -> int:
                 console.print(f"[red]✗ {escape(problem)}[/]\n[bold]Log of {hop}[/]")
                 for line in log_lines(stack.info, hop):
                     console.print(line, markup=False, soft_wrap=True)
-        _show_report(posted, progress)
+        _show_report(posted, runs, progress)
+        page = directory / "pull-request.html"
+        page.write_bytes(github.page(pull_request))
     console.print(
         f"\n[bold]Look further[/]\n  {shown / 'last-run.json'}   hops, outcomes and trace ids"
+        f"\n  {shown / 'pull-request.html'}  what the pull request shows: checks, and annotations in its diff"
         f"\n  {shown / 'traces.jsonl'}    every segment that the X-Ray SDK sent"
         f"\n  {shown / 'engine.log'}      the embedded AWS; sam.log and github.log are beside it"
         "\n  make up                the same stack, left running; make trigger ACTION=build sends to it",
@@ -107,9 +118,13 @@ def _show(flow: Flow, progress: Progress) -> None:
     console.print(waterfall(flow.segments))
 
 
-def _show_report(posted: list[dict[str, str]], progress: Progress) -> None:
+def _show_report(posted: list[dict[str, str]], runs: list[dict[str, Any]], progress: Progress) -> None:
     progress.console.print("\n[bold]On the pull request[/]")
     for status in posted:
         progress.console.print(
             f"  {status['sha'][:7]}  {status['context']:22} {status['state']:8} {escape(status['description'] or '')}"
         )
+    for run in runs:
+        for one in run["annotations"]:
+            where = f"{one['path']!r}:{one['start_line']}"
+            progress.console.print(f"  {one['annotation_level']:8} {escape(where):32} {escape(one['message'])}")
