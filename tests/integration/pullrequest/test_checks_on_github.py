@@ -19,7 +19,8 @@ from pullrequest.github import NoPlainFile, PullRequestClient, connect
 from pullrequest.github_access import Patience
 from pullrequest.showing import show
 from shared.external_id import ExternalId
-from tests.integration.pullrequest.test_github_client import TOKEN, CountingTelemetry, Held, Server, job_of
+from tests.integration.pullrequest.test_github_client import TOKEN, Server, job_of
+from tests.support import CountingTelemetry, Held
 from tests.unit.processor.fakes import FakeClaim
 
 if TYPE_CHECKING:
