@@ -10,6 +10,8 @@ import requests
 from local.github import PullRequest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local.github.hooks import HookName
 
 TIMEOUT_SECONDS = 10
@@ -24,6 +26,7 @@ class GitHubControl:
     """
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._root = f"{url}/_local"
 
     def pull_request(self, number: int = SAMPLE_PULL_REQUEST) -> PullRequest:
@@ -67,17 +70,36 @@ class GitHubControl:
         runs: list[dict[str, Any]] = self._call("GET", "/check_runs")
         return runs
 
-    def fork(self, number: int, *, gone: bool = False) -> None:
-        """A pull request comes from a fork, or from one that is gone."""
-        self._call("POST", f"/pull_requests/{number}/fork", {"gone": gone})
+    def fork(self, number: int, *, gone: bool = False) -> PullRequest:
+        """Has a pull request come from a fork, or from one that is gone; returns it as it is then."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/fork", {"gone": gone}))
 
-    def close(self, number: int) -> None:
-        """Closes a pull request; nothing is delivered."""
-        self._call("POST", f"/pull_requests/{number}/close", {})
+    def close(self, number: int) -> PullRequest:
+        """Closes a pull request; nothing is delivered. As before."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/close", {}))
+
+    def draft(self, number: int, *, draft: bool = True) -> PullRequest:
+        """Makes a pull request a draft, or ready for review; nothing is delivered. As before."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/draft", {"draft": draft}))
+
+    def page_url(self, number: int = SAMPLE_PULL_REQUEST) -> str:
+        """The address of a pull request's page."""
+        return f"{self._url}/{self.pull_request(number).full_name}/pull/{number}"
+
+    def save_page(self, file: Path, number: int = SAMPLE_PULL_REQUEST) -> None:
+        """Writes a pull request's page, without its buttons: it is to be read when nothing runs any more."""
+        response = requests.get(self.page_url(number), params={"buttons": "no"}, timeout=6 * TIMEOUT_SECONDS)
+        response.raise_for_status()
+        file.write_bytes(response.content)
 
     def press_rerun(self, run: int, login: str = "octocat") -> str:
         """Presses *Re-run* of a check run, as somebody; returns the delivery's GUID."""
         guid: str = self._call("POST", f"/check_runs/{run}/rerun", {"login": login})["guid"]
+        return guid
+
+    def tell(self, run: int, action: str) -> str:
+        """Sends what GitHub sends to an App of its own check run: it was ``created``, or ``completed``; as before."""
+        guid: str = self._call("POST", f"/check_runs/{run}/events/{action}", {})["guid"]
         return guid
 
     def press_rerun_all(self, sha: str, login: str = "octocat") -> str:

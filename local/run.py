@@ -36,6 +36,8 @@ def run(directory: Path, progress: Progress) -> int:
             with progress.step(f"deliver {action} and wait for its execution"):
                 flows.append(follow(deliver(stack.info, action, pull_request), stack.info, stack.traces))
         posted, runs = github.statuses(), github.check_runs()
+        page = directory / "pull-request.html"
+        github.save_page(page)
         deliveries = [flow.to_json() | {"check_runs": _check_runs(flow, runs)} for flow in flows]
         (directory / "last-run.json").write_text(json.dumps({"deliveries": deliveries}, indent=2) + "\n")
         problems = []
@@ -47,9 +49,10 @@ def run(directory: Path, progress: Progress) -> int:
                 console.print(f"[red]✗ {escape(problem)}[/]\n[bold]Log of {hop}[/]")
                 for line in log_lines(stack.info, hop):
                     console.print(line, markup=False, soft_wrap=True)
-        _show_report(posted, progress)
+        _show_report(posted, runs, progress)
     console.print(
         f"\n[bold]Look further[/]\n  {shown / 'last-run.json'}   hops, outcomes and trace ids"
+        f"\n  {shown / page.name}   the pull request's page: check runs, annotations in the diff"
         f"\n  {shown / 'traces.jsonl'}    every segment that the X-Ray SDK sent"
         f"\n  {shown / 'engine.log'}      the embedded AWS; sam.log and github.log are beside it"
         "\n  make up                the same stack, left running; make trigger ACTION=build sends to it",
@@ -107,9 +110,15 @@ def _show(flow: Flow, progress: Progress) -> None:
     console.print(waterfall(flow.segments))
 
 
-def _show_report(posted: list[dict[str, str]], progress: Progress) -> None:
+def _show_report(posted: list[dict[str, str]], runs: list[dict[str, Any]], progress: Progress) -> None:
     progress.console.print("\n[bold]On the pull request[/]")
     for status in posted:
         progress.console.print(
             f"  {status['sha'][:7]}  {status['context']:22} {status['state']:8} {escape(status['description'] or '')}"
+        )
+    for run in runs:
+        count = len(run["annotations"])
+        progress.console.print(
+            f"  check run {run['name']} {run['conclusion'] or run['status']}, "
+            f"{count} annotation{'' if count == 1 else 's'}"
         )

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import requests
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
@@ -66,7 +65,7 @@ def try_out(
             runs = [run for run in github.check_runs() if run["sha"] == pull_request.head_sha]
             statuses = [one for one in github.statuses() if one["kind"] == "status"]
             page = directory / "try.html"
-            page.write_bytes(requests.get(f"{stack.info.github_url}/{name}/pull/{NUMBER}", timeout=60).content)
+            github.save_page(page, NUMBER)
     except NoRepositoryError as error:
         console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 2

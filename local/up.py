@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from local.github_control import GitHubControl
 from local.stack import LocalStack, StackInfo, tidy
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def up(directory: Path, progress: Progress) -> int:
     info = stack.info
     progress.console.print(
         f"\n  webhook  {info.webhook_url}\n  secret   {info.webhook_secret}\n  AWS      {info.aws_endpoint_url}"
-        f"\n  GitHub   {info.github_url}\n  all of it in {stack.info_file}"
+        f"\n  GitHub   {info.github_url}\n  page     {GitHubControl(info.github_url).page_url()}\n  all of it in {stack.info_file}"
         "\n\n  make trigger ACTION=build    sends a delivery\n  make down                    stops the stack",
         markup=False,
         soft_wrap=True,
