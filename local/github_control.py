@@ -10,8 +10,6 @@ import requests
 from local.github import PullRequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local.github.hooks import HookName
 
 TIMEOUT_SECONDS = 10
@@ -32,6 +30,16 @@ class GitHubControl:
     def pull_request(self, number: int = SAMPLE_PULL_REQUEST) -> PullRequest:
         """The pull request as it is now."""
         return PullRequest(**self._call("GET", f"/pull_requests/{number}"))
+
+    def page_url(self, pull_request: PullRequest) -> str:
+        """The address of a pull request's page, for people."""
+        return f"{self._url}/{pull_request.full_name}/pull/{pull_request.number}"
+
+    def page(self, pull_request: PullRequest) -> bytes:
+        """The page without its buttons: it is to be read when nothing runs any more."""
+        response = requests.get(self.page_url(pull_request), params={"buttons": "no"}, timeout=60)
+        response.raise_for_status()
+        return response.content
 
     def open_pull_request(self, files: dict[str, str | None]) -> PullRequest:
         """A new pull request that writes these files; None deletes one."""
@@ -81,16 +89,6 @@ class GitHubControl:
     def draft(self, number: int, *, draft: bool = True) -> PullRequest:
         """Makes a pull request a draft, or ready for review; nothing is delivered. As before."""
         return PullRequest(**self._call("POST", f"/pull_requests/{number}/draft", {"draft": draft}))
-
-    def page_url(self, number: int = SAMPLE_PULL_REQUEST) -> str:
-        """The address of a pull request's page."""
-        return f"{self._url}/{self.pull_request(number).full_name}/pull/{number}"
-
-    def save_page(self, file: Path, number: int = SAMPLE_PULL_REQUEST) -> None:
-        """Writes a pull request's page, without its buttons: it is to be read when nothing runs any more."""
-        response = requests.get(self.page_url(number), params={"buttons": "no"}, timeout=6 * TIMEOUT_SECONDS)
-        response.raise_for_status()
-        file.write_bytes(response.content)
 
     def press_rerun(self, run: int, login: str = "octocat") -> str:
         """Presses *Re-run* of a check run, as somebody; returns the delivery's GUID."""

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from local.progress import Progress
 
 ACTIONS = ("synchronize", "build")
+FILES: dict[str, str | None] = {
+    ".github/workflows/pages.yml": "on: push\njobs: {}\n",
+    # A name that macOS gives, and that no bundle takes.
+    "Icon\r": "",
+    "assets/flow.png": "\0" * 64,
+    "src/hello/languages.py": '"""Says hello in more languages."""\n\nHELLO = {"de": "Hallo", "fr": "Bonjour"}\n',
+}
+"""What the pull request of a run brings: something to report, something to note, nothing that fails."""
 
 
 def run(directory: Path, progress: Progress) -> int:
@@ -30,14 +38,12 @@ def run(directory: Path, progress: Progress) -> int:
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     with LocalStack(directory, progress) as stack:
         github = GitHubControl(stack.info.github_url)
-        pull_request = github.pull_request()
+        pull_request = github.open_pull_request(FILES)
         flows = []
         for action in ACTIONS:
             with progress.step(f"deliver {action} and wait for its execution"):
                 flows.append(follow(deliver(stack.info, action, pull_request), stack.info, stack.traces))
         posted, runs = github.statuses(), github.check_runs()
-        page = directory / "pull-request.html"
-        github.save_page(page)
         deliveries = [flow.to_json() | {"check_runs": _check_runs(flow, runs)} for flow in flows]
         (directory / "last-run.json").write_text(json.dumps({"deliveries": deliveries}, indent=2) + "\n")
         problems = []
@@ -50,9 +56,11 @@ def run(directory: Path, progress: Progress) -> int:
                 for line in log_lines(stack.info, hop):
                     console.print(line, markup=False, soft_wrap=True)
         _show_report(posted, runs, progress)
+        page = directory / "pull-request.html"
+        page.write_bytes(github.page(pull_request))
     console.print(
         f"\n[bold]Look further[/]\n  {shown / 'last-run.json'}   hops, outcomes and trace ids"
-        f"\n  {shown / page.name}   the pull request's page: check runs, annotations in the diff"
+        f"\n  {shown / 'pull-request.html'}  what the pull request shows: checks, and annotations in its diff"
         f"\n  {shown / 'traces.jsonl'}    every segment that the X-Ray SDK sent"
         f"\n  {shown / 'engine.log'}      the embedded AWS; sam.log and github.log are beside it"
         "\n  make up                the same stack, left running; make trigger ACTION=build sends to it",
@@ -118,7 +126,8 @@ def _show_report(posted: list[dict[str, str]], runs: list[dict[str, Any]], progr
         )
     for run in runs:
         count = len(run["annotations"])
-        progress.console.print(
-            f"  check run {run['name']} {run['conclusion'] or run['status']}, "
-            f"{count} annotation{'' if count == 1 else 's'}"
-        )
+        shown = f"{run['name']} {run['conclusion'] or run['status']}, {count} annotation{'' if count == 1 else 's'}"
+        progress.console.print(f"  check run {escape(shown)}")
+        for one in run["annotations"]:
+            where = f"{one['path']!r}:{one['start_line']}"
+            progress.console.print(f"  {one['annotation_level']:8} {escape(where):32} {escape(one['message'])}")

@@ -65,7 +65,7 @@ def try_out(
             runs = [run for run in github.check_runs() if run["sha"] == pull_request.head_sha]
             statuses = [one for one in github.statuses() if one["kind"] == "status"]
             page = directory / "try.html"
-            github.save_page(page, NUMBER)
+            page.write_bytes(github.page(pull_request))
     except NoRepositoryError as error:
         console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 2

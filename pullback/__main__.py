@@ -144,6 +144,8 @@ def parser() -> argparse.ArgumentParser:
     load.add_argument(
         "--lag", type=percent, default=0, help="of GitHub's answers, so many percent are older than their event"
     )
+    new = commands.add_parser("new-action", help="write the module of a new action, and its test")
+    new.add_argument("name", help="the action's name, such as licence_check")
     commands.add_parser("docs", help="write docs/metrics.md and docs/policy.md from the code")
     dashboard = commands.add_parser("dashboard", help="traffic of every kind, and a page of the CloudWatch dashboard")
     dashboard.add_argument("--out", metavar="FILE", type=Path, help="the page (default: .local/dashboard.html)")
@@ -189,6 +191,10 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
             from drills.load.drill import load
 
             return load(directory, progress, options.n, options.lag)
+        case "new-action":
+            from pullback.new_action import new_action
+
+            return new_action(options.name, PROJECT, progress)
         case "docs":
             from pullback.docs import docs
 

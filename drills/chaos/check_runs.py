@@ -22,9 +22,11 @@ _UPDATE = {"method": "PATCH", "path": r"/check-runs/\d+$"}
 _READ = {"method": "GET", "path": r"/check-runs/\d+$"}
 _LIST = {"method": "GET", "path": "/commits/.+/check-runs$"}
 _FILES = {"path": r"/pulls/\d+/files$"}
+_POLICY = {"method": "GET", "path": "/contents/"}
 _UNKNOWN = {"kind": "lag"}
 _SLOW = {**_FILES, "delay": 8, "times": 1}
 _WORKED_ONCE = counting(processor_WorkSucceeded=1, processor_WorkFailed=0)
+_LAGS_ONCE = counting(processor_GitHubLag="1+", processor_WorkSucceeded=1)
 _AGAIN = counting(processor_WorkFailed=1, processor_WorkDeferred="1+", processor_WorkSucceeded=1)
 _SHOWN_AGAIN = counting(processor_WorkFailed=1, processor_WorkDeferred="1+", processor_WorkReused=1)
 
@@ -117,6 +119,15 @@ CHECK_RUNS = [
             metrics=metrics(processor_WorkFailed=1, closing_StatusClosed=1, replay_ReplayStarted=1),
         ),
         {**_CREATE, "status": 422, "times": 1},
+    ),
+    # The base's policy.
+    _row("the base's commit is not known where its policy is, once", _LAGS_ONCE, {**_UNKNOWN, **_POLICY, "times": 1}),
+    _row("the policy is answered 502, once", _WORKED_ONCE, {**_POLICY, "status": 502, "times": 1}),
+    _row("the policy is cut, once", _WORKED_ONCE, {**_POLICY, "cut": True, "times": 1}),
+    _row(
+        "the policy is answered 403",
+        replace(FAILS_AND_IS_REPLAYED, metrics=metrics(processor_WorkFailed=1, closing_StatusClosed=1)),
+        {**_POLICY, "status": 403, "times": 1},
     ),
     # Deaths.
     _row(

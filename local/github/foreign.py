@@ -6,14 +6,11 @@ import json
 import re
 import shutil
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pygit2
 
 from local.github.repository import RECORDS, REPOSITORY, Record
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NUMBER = 1
 BASES = ("main", "master", "trunk", "develop")
@@ -50,20 +47,19 @@ def serve(source: Path, directory: Path, base: str | None, head: str | None) -> 
     if theirs.is_empty:
         raise NoRepositoryError(f"{source} has no commit yet")
     head_commit = _commit(theirs, head or "HEAD")
-    base_name = base or _usual_base(theirs)
+    head_name = head or (theirs.head.shorthand if not theirs.head_is_detached else "detached")
+    base_name = base or _usual_base(theirs, head_name)
     base_commit = _commit(theirs, base_name)
     git = directory / REPOSITORY
     git.mkdir(parents=True)
     ours = pygit2.init_repository(str(git), bare=True)
-    common = theirs.commondir if hasattr(theirs, "commondir") else theirs.path
-    objects = re.sub(r"/+$", "", common) + "/objects"
+    common = _common(Path(theirs.path))
     (git / "objects" / "info").mkdir(exist_ok=True)
-    (git / "objects" / "info" / "alternates").write_text(f"{objects}\n")
-    shallow = type(git)(common) / "shallow"
+    (git / "objects" / "info" / "alternates").write_text(f"{common / 'objects'}\n")
+    shallow = common / "shallow"
     if shallow.exists():
         shutil.copyfile(shallow, git / "shallow")
     ours = pygit2.Repository(str(git))
-    head_name = head or (theirs.head.shorthand if not theirs.head_is_detached else "detached")
     record = Record(
         number=NUMBER,
         title=head_commit.message.split("\n", 1)[0][:200] or "No title",
@@ -87,14 +83,22 @@ def _commit(repository: pygit2.Repository, name: str) -> pygit2.Commit:
     raise NoRepositoryError(f"there is no branch or commit {name!r}; branches: {branches}")
 
 
-def _usual_base(repository: pygit2.Repository) -> str:
+def _common(git: Path) -> Path:
+    """Where the objects are: of a worktree that is its repository's directory."""
+    link = git / "commondir"
+    return (git / link.read_text().strip()).resolve() if link.exists() else git.resolve()
+
+
+def _usual_base(repository: pygit2.Repository, head: str) -> str:
     names = set(repository.branches)
+    usual = [name for name in BASES if name in names or f"origin/{name}" in names]
     if "origin/HEAD" in names:
         target = repository.references["refs/remotes/origin/HEAD"].target
-        return str(target).removeprefix("refs/remotes/origin/")
-    for name in BASES:
-        if name in names or f"origin/{name}" in names:
-            return name
+        usual.insert(0, str(target).removeprefix("refs/remotes/origin/"))
+    # A branch is compared with another one, where there is one.
+    found = next((name for name in usual if name != head), usual[0] if usual else None)
+    if found is not None:
+        return found
     if len(names) == 1:
         return names.pop()
     raise NoRepositoryError(f"say which branch is the base: BASE=…; branches: {', '.join(sorted(names)[:10])}")

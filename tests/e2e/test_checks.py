@@ -179,3 +179,24 @@ def test_a_forks_commit_is_built_once_somebody_who_may_push_has_approved_it(
     done = pressed(hooked, hooked.github.press(refused["id"], "approve", login="octocat"))
     assert "bundle" in (done.output or {})["artifacts"]
     assert runs_of(hooked, pull, "build")[-1]["conclusion"] == "success"
+
+
+def test_where_checks_are_not_permitted_a_status_is_set(deployed: Deployed, pull_request: PullRequest) -> None:
+    deployed.github.fail(path="/check-runs$", method="POST", status=403)
+    try:
+        done = deployed.run("synchronize", pull_request)
+    finally:
+        deployed.github.clear_faults()
+    assert (done.output or {})["conclusion"] == "success"
+    assert runs_of(deployed, pull_request, "synchronize") == []
+    shown = [one for one in deployed.github.statuses() if one["sha"] == pull_request.head_sha]
+    assert [(one["kind"], one["state"]) for one in shown] == [("status", "pending"), ("status", "success")]
+
+
+def test_an_annotation_that_github_refuses_costs_no_result(deployed: Deployed) -> None:
+    pull = deployed.github.open_pull_request({"a.py": CONFLICT})
+    deployed.github.fail(path=r"/check-runs/\d+$", method="PATCH", status=422, times=1)
+    deployed.run("synchronize", pull)
+    (run,) = runs_of(deployed, pull, "synchronize")
+    assert (run["conclusion"], run["annotations"]) == ("failure", [])
+    assert "| ` a.py ` | 2 | failure |" in run["summary"]

@@ -188,7 +188,7 @@ def test_a_browser_runs_and_loads_nothing(app: App, tmp_path: Path) -> None:
         pytest.skip(f"no browser: none of {', '.join(browser.NAMES)} is installed")
     pull = app.server.open_pull_request(HOSTILE, title="<img src=x onerror=\"document.title='run'\">")
     file = tmp_path / "page.html"
-    GitHubControl(app.server.api_url).save_page(file, pull.number)
+    file.write_bytes(GitHubControl(app.server.api_url).page(pull))
     shown = Page(browser.dom(file))
     assert pull.title in shown.text
     assert not loadable(shown)
@@ -307,11 +307,9 @@ def test_a_person_presses_and_comes_back_to_the_page(app: App) -> None:
         receiver.close()
 
 
-def test_a_page_that_is_kept_has_no_buttons(app: App, tmp_path: Path) -> None:
+def test_a_page_that_is_kept_has_no_buttons(app: App) -> None:
     app.create()
     assert "button" in page_of(app, 7).tags
-    file = tmp_path / "page.html"
-    GitHubControl(app.server.api_url).save_page(file)
-    kept = Page(file.read_text())
+    kept = Page(GitHubControl(app.server.api_url).page(app.server.pull_request).decode())
     assert "pullback/build" in kept.text
     assert not {"button", "form"} & set(kept.tags)
