@@ -84,7 +84,7 @@ def _fork(head: Mapping[str, Any], pull_request: PullRequest) -> dict[str, Any]:
     owner, _, name = (pull_request.fork or "").partition("/")
     user = pull_request.sender if pull_request.fork == GONE else owner
     words = {pull_request.owner: user, pull_request.repository: name, pull_request.full_name: pull_request.fork or ""}
-    theirs = _replace(dict(head), _Replacements(words, None))
+    theirs: dict[str, Any] = _replace(dict(head), _Replacements(words, None))
     theirs["user"] |= {"id": FORK_OWNER_ID, "type": "User"}
     if pull_request.fork == GONE:
         return theirs | {"repo": None}

@@ -82,7 +82,9 @@ def page(state: State, pull: PullRequest, *, has_buttons: bool) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["markdown"] = lambda text: Markup(_MARKDOWN.render(visible(text or "")))  # noqa: S704 - its HTML
     environment.finalize = _harmless
-    return environment.from_string((HERE / "page.html").read_text()).render(
+    return environment.from_string(
+        (HERE / "page.html").read_text()
+    ).render(
         pull=pull,
         css=Markup(css),  # noqa: S704 - ours
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'",

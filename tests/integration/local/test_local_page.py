@@ -146,7 +146,7 @@ def test_annotations_of_several_lines_and_with_a_title(app: App) -> None:
     output = {"title": "x", "summary": "x", "annotations": [note]}
     app.update(run, conclusion="failure", output=output, details_url="https://details.example/?a=1&b=2")
     page = page_of(app, pull.number)
-    row = page.row("lines 1–2")
+    row = page.row("lines 1-2")
     assert row == page.row("+b = 2") + 1 == page.row("+c = 3") - 1
     assert "warning" in page.rows[row]
     assert "T" in page.rows[row]
@@ -205,7 +205,7 @@ def valid(name: str, payload: Any) -> list[str]:
 def definition(name: str) -> dict[str, Any]:
     """GitHub's schema of an event.
 
-    Those of ``created`` and ``completed`` are as that of ``rerequested``, but that a run and its suite may be under way.
+    Those of ``created`` and ``completed`` are as that of ``rerequested``, but a run and its suite may be under way.
     """
     event, _, action = name.partition("$")
     if name in SCHEMA["definitions"]:

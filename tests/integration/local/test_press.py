@@ -67,7 +67,7 @@ def test_what_is_not_there(app: App, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no check run of build yet"):
         press(tmp_path, progress, "build", "rerun")
     app.create()
-    with pytest.raises(RuntimeError, match="no button 'approve'; it has rerun$"):
+    with pytest.raises(RuntimeError, match=r"no button 'approve'; it has rerun$"):
         press(tmp_path, progress, "build", "approve")
-    with pytest.raises(RuntimeError, match="`make up` starts one$"):
+    with pytest.raises(RuntimeError, match=r"`make up` starts one$"):
         press(tmp_path / "elsewhere", progress, "build", "rerun")
