@@ -62,7 +62,7 @@ def carry_out(
     """
     if claim.phase == "reported" and claim.result is not None:
         return claim.result
-    with _released_on_failure(claim):
+    with released_on_failure(claim):
         confirm()
         try:
             _require_wanted(work.github)
@@ -90,7 +90,8 @@ def _require_wanted(github: PullRequestClient) -> None:
 
 
 @contextmanager
-def _released_on_failure(claim: Claim) -> Iterator[None]:
+def released_on_failure(claim: Claim) -> Iterator[None]:
+    """Lets go of the claim when what is inside raises, so that the next attempt need not wait for its lease."""
     try:
         yield
     except BaseException:

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAl
 
 from processor import registry
 from processor.artifacts import ArtifactStore
-from processor.attempt import carry_out, with_findings
+from processor.attempt import carry_out, released_on_failure, with_findings
 from processor.callback import Callback, CallbackUnavailable
 from processor.errors import InvalidJob, TaskOver
 from processor.forks import held_back
@@ -225,7 +225,8 @@ def perform(job: TaskEvent, by: Holder, heartbeat: Heartbeat) -> Outcome:
     claim = claims.take(job, by, getattr(action, "LIMITS", {}))
     telemetry.log.debug("claim taken", phase=claim.phase)
     is_reused = claim.result is not None
-    policy = Policy() if is_reused else of_repository(github, {job.action: model_of(job.action)}, default_policy)
+    with released_on_failure(claim):
+        policy = Policy() if is_reused else of_repository(github, {job.action: model_of(job.action)}, default_policy)
     if policy.problem:
         telemetry.count(Metric.POLICY_INVALID)
         telemetry.log.warning("policy not read", reason=str(policy.problem))

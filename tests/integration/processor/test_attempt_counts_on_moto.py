@@ -75,6 +75,20 @@ def test_work_that_fails_is_counted_by_action(
     assert counted == [(Metric.WORK_FAILED, 1, {"action": known})]
 
 
+def test_a_policy_that_github_does_not_give_leaves_the_work_to_others(
+    stage: Stage, event: dict[str, Any], counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> bytes:
+        raise GitHubUnavailable("502")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(stage.github, "base_file", away)
+        stage.invoke(event)
+    counted.clear()
+    stage.invoke({**event, "delivery_id": "another", "taskToken": "another", "execution": "another"})
+    assert [metric for metric, _, _ in counted] == [Metric.WORK_SUCCEEDED, Metric.WORK_DURATION]
+
+
 def test_work_in_other_hands_is_no_failure(stage: Stage, event: dict[str, Any], counted: Counted) -> None:
     other: Counted = []
 
