@@ -201,7 +201,7 @@ def test_where_checks_are_not_permitted_a_status_is_set(deployed: Deployed, pull
 
 
 def test_an_annotation_that_github_refuses_costs_no_result(deployed: Deployed) -> None:
-    pull = deployed.github.open_pull_request({"a.py": CONFLICT})
+    pull = deployed.github.open_pull_request({"a.py": CONFLICT, "a.txt": f"{uuid.uuid4()}\n"})
     deployed.github.fail(path=r"/check-runs/\d+$", method="PATCH", status=422, times=1)
     deployed.run("synchronize", pull)
     (run,) = runs_of(deployed, pull, "synchronize")
