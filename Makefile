@@ -41,8 +41,8 @@ down: setup ## Stop what `make up` started
 
 trigger: export PULLBACK_URL = $(URL)
 trigger: export PULLBACK_SECRET = $(SECRET)
-trigger: setup ## Sign and send a delivery: ACTION=build or EVENT=file.json; URL= and SECRET= for a deployed stack
-	@$(BIN)/python -m pullback trigger --action "$(ACTION)" $(if $(EVENT),--event "$(EVENT)")
+trigger: setup ## Sign and send a delivery: ACTION=build or EVENT=file.json; PRESS=rerun for a check run's button; URL= and SECRET= for a deployed stack
+	@$(BIN)/python -m pullback trigger --action "$(ACTION)" $(if $(EVENT),--event "$(EVENT)") $(if $(PRESS),--press "$(PRESS)")
 
 replay: setup ## List dead work; ERROR=, DELIVERY=, REPOSITORY= or ALL=1 replays it; STACK= for a deployed stack
 	@$(BIN)/python -m pullback replay $(if $(STACK),--stack "$(STACK)") $(if $(ERROR),--error "$(ERROR)") \

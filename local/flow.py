@@ -126,8 +126,7 @@ def sample_of(action: str) -> bytes:
     word = min(words, key=lambda one: (one != action, not _is_sampled(one), words.index(one)))
     if _is_sampled(word):
         return event_file(word).read_bytes()
-    payload = json.loads(event_file(ANY_SAMPLE).read_bytes())
-    payload["action"] = word.partition(".")[0]
+    payload = deliveries.of_action(json.loads(event_file(ANY_SAMPLE).read_bytes()), word.partition(".")[0])
     if word == "edited.base":
         base = payload["pull_request"]["base"]
         payload["changes"] = {"base": {"ref": {"from": base["ref"]}, "sha": {"from": base["sha"]}}}

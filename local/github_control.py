@@ -24,16 +24,22 @@ class GitHubControl:
     """
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._root = f"{url}/_local"
 
     def pull_request(self, number: int = SAMPLE_PULL_REQUEST) -> PullRequest:
         """The pull request as it is now."""
         return PullRequest(**self._call("GET", f"/pull_requests/{number}"))
 
+    def page_url(self, pull_request: PullRequest) -> str:
+        """The address of a pull request's page, for people."""
+        return f"{self._url}/{pull_request.full_name}/pull/{pull_request.number}"
+
     def page(self, pull_request: PullRequest) -> bytes:
-        """The page of a pull request, for people."""
-        address = f"{self._root.removesuffix('/_local')}/{pull_request.full_name}/pull/{pull_request.number}"
-        return requests.get(address, timeout=60).content
+        """The page without its buttons: it is to be read when nothing runs any more."""
+        response = requests.get(self.page_url(pull_request), params={"buttons": "no"}, timeout=60)
+        response.raise_for_status()
+        return response.content
 
     def open_pull_request(self, files: dict[str, str | None]) -> PullRequest:
         """A new pull request that writes these files; None deletes one."""
@@ -72,17 +78,26 @@ class GitHubControl:
         runs: list[dict[str, Any]] = self._call("GET", "/check_runs")
         return runs
 
-    def fork(self, number: int, *, gone: bool = False) -> None:
-        """A pull request comes from a fork, or from one that is gone."""
-        self._call("POST", f"/pull_requests/{number}/fork", {"gone": gone})
+    def fork(self, number: int, *, gone: bool = False) -> PullRequest:
+        """Has a pull request come from a fork, or from one that is gone; returns it as it is then."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/fork", {"gone": gone}))
 
-    def close(self, number: int) -> None:
-        """Closes a pull request; nothing is delivered."""
-        self._call("POST", f"/pull_requests/{number}/close", {})
+    def close(self, number: int) -> PullRequest:
+        """Closes a pull request; nothing is delivered. As before."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/close", {}))
+
+    def draft(self, number: int, *, draft: bool = True) -> PullRequest:
+        """Makes a pull request a draft, or ready for review; nothing is delivered. As before."""
+        return PullRequest(**self._call("POST", f"/pull_requests/{number}/draft", {"draft": draft}))
 
     def press_rerun(self, run: int, login: str = "octocat") -> str:
         """Presses *Re-run* of a check run, as somebody; returns the delivery's GUID."""
         guid: str = self._call("POST", f"/check_runs/{run}/rerun", {"login": login})["guid"]
+        return guid
+
+    def tell(self, run: int, action: str) -> str:
+        """Sends what GitHub sends to an App of its own check run: it was ``created``, or ``completed``; as before."""
+        guid: str = self._call("POST", f"/check_runs/{run}/events/{action}", {})["guid"]
         return guid
 
     def press_rerun_all(self, sha: str, login: str = "octocat") -> str:

@@ -125,6 +125,9 @@ def _show_report(posted: list[dict[str, str]], runs: list[dict[str, Any]], progr
             f"  {status['sha'][:7]}  {status['context']:22} {status['state']:8} {escape(status['description'] or '')}"
         )
     for run in runs:
+        count = len(run["annotations"])
+        shown = f"{run['name']} {run['conclusion'] or run['status']}, {count} annotation{'' if count == 1 else 's'}"
+        progress.console.print(f"  check run {escape(shown)}")
         for one in run["annotations"]:
             where = f"{one['path']!r}:{one['start_line']}"
             progress.console.print(f"  {one['annotation_level']:8} {escape(where):32} {escape(one['message'])}")

@@ -22,6 +22,7 @@ from botocore.config import Config
 from local.github.deliveries import HOOK_ID
 from local.github.hooks import APP_ID
 from local.github.sample import FULL_NAME
+from local.github_control import GitHubControl
 from local.process import LocalProcess
 
 if TYPE_CHECKING:
@@ -264,6 +265,9 @@ class LocalStack:
             self._deploy(endpoint, github_url)
         with self._progress.step("hand out the secrets"):
             self.info = self._inspect(endpoint, github_url, [engine.pid, github.pid])
+            if self._app:
+                # So that the buttons of check runs do what they do at GitHub.
+                GitHubControl(github_url).set_hook(self.info.webhook_url, self.info.webhook_secret, hook="app")
         # It holds the webhook's secret.
         self.info_file.touch(mode=0o600)
         self.info_file.write_text(json.dumps(asdict(self.info), indent=2) + "\n")

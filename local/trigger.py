@@ -20,6 +20,41 @@ if TYPE_CHECKING:
     from local.progress import Progress
 
 
+def press(directory: Path, progress: Progress, action: str, button: str) -> int:
+    """Presses a button of the newest check run of an action, on the local stack, and prints what came of it.
+
+    Args:
+        directory: the stack's.
+        progress: hears of it.
+        action: the action.
+        button: ``rerun``, or the identifier of one of the run's own.
+
+    Returns:
+        The exit code: 0 when the webhook's answer was 2xx.
+
+    Raises:
+        RuntimeError: no stack runs, or there is no such check run or button.
+    """
+    github = GitHubControl(_stack(directory).github_url)
+    run = next((one for one in reversed(github.check_runs()) if one["name"] == f"pullback/{action}"), None)
+    if run is None:
+        raise RuntimeError(f"no check run of {action} yet: `make trigger ACTION={action}` makes one")
+    known = ["rerun", *(one["identifier"] for one in run["actions"])]
+    if button not in known:
+        raise RuntimeError(f"this check run has no button {button!r}; it has {', '.join(known)}")
+    guid = github.press_rerun(run["id"]) if button == "rerun" else github.press(run["id"], button)
+    status: int = next(one["status_code"] for one in github.deliveries("app") if one["guid"] == guid)
+    progress.console.print(f"{status} for {button} of {run['name']}, delivery {guid}", soft_wrap=True)
+    return 0 if 200 <= status < 300 else 1
+
+
+def _stack(directory: Path, otherwise: str = "") -> StackInfo:
+    try:
+        return StackInfo.load(directory / "stack.json")
+    except FileNotFoundError:
+        raise RuntimeError(f"no stack runs here: `make up` starts one{otherwise}") from None
+
+
 def trigger(directory: Path, progress: Progress, action: str, event: Path | None, delivery_id: str | None) -> int:
     """Sends a delivery and prints the answer.
 
@@ -35,10 +70,7 @@ def trigger(directory: Path, progress: Progress, action: str, event: Path | None
     if bool(url) != bool(secret):
         raise RuntimeError("URL= and SECRET= belong together: a delivery to another stack needs both")
     if not url or not secret:
-        try:
-            stack = StackInfo.load(directory / "stack.json")
-        except FileNotFoundError:
-            raise RuntimeError("no stack runs here: `make up` starts one; or give URL= and SECRET=") from None
+        stack = _stack(directory, "; or give URL= and SECRET=")
         url, secret = stack.webhook_url, stack.webhook_secret
     if event is not None:
         body = event.read_bytes()

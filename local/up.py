@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from local.github_control import GitHubControl
 from local.stack import LocalStack, StackInfo, tidy
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ def up(directory: Path, progress: Progress) -> int:
         stack.stop()
         raise
     info = stack.info
+    github = GitHubControl(info.github_url)
     progress.console.print(
         f"\n  webhook  {info.webhook_url}\n  secret   {info.webhook_secret}\n  AWS      {info.aws_endpoint_url}"
-        f"\n  GitHub   {info.github_url}\n  all of it in {stack.info_file}"
+        f"\n  GitHub   {info.github_url}\n  page     {github.page_url(github.pull_request())}"
+        f"\n  all of it in {stack.info_file}"
         "\n\n  make trigger ACTION=build    sends a delivery\n  make down                    stops the stack",
         markup=False,
         soft_wrap=True,

@@ -114,6 +114,11 @@ def parser() -> argparse.ArgumentParser:
         "--action", default="synchronize", help="the action to start, by one of its own triggers (default: synchronize)"
     )
     trigger.add_argument("--event", type=Path, help="send this payload instead, as it is")
+    trigger.add_argument(
+        "--press",
+        metavar="BUTTON",
+        help="press a button of the action's newest check run instead, here: rerun, or one of its own (approve)",
+    )
     trigger.add_argument("--delivery-id", help="send again under an id that was used before")
     deploy = commands.add_parser(
         "deploy",
@@ -223,8 +228,10 @@ def run(options: argparse.Namespace, progress: Progress) -> int:  # noqa: C901 -
 
             return trace(directory, progress, options.delivery, options.stack, options.out, options.hours)
         case _:
-            from local.trigger import trigger
+            from local.trigger import press, trigger
 
+            if options.press:
+                return press(directory, progress, options.action, options.press)
             return trigger(directory, progress, options.action, options.event, options.delivery_id)
 
 

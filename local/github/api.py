@@ -249,13 +249,7 @@ def _api(state: State, bodies: Bodies, presses: Presses) -> Blueprint:  # noqa: 
                 raise ApiError(406, f"Sorry, the diff exceeded the maximum number of lines ({DIFF_MAX_LINES})")
             return Response(text, content_type="application/vnd.github.v3.diff; charset=utf-8")
         commits = repository.commit_count(pull.base_sha, pull.head_sha)
-        body = bodies.pull_request(pull, files, commits)
-        if number in state.forks:
-            fork = state.forks[number]
-            body["head"]["repo"] = None if fork is None else body["head"]["repo"] | {"id": fork}
-        if number in state.closed:
-            body["state"] = "closed"
-        return answer(body)
+        return answer(bodies.pull_request(pull, files, commits))
 
     @api.get("/repos/<owner>/<repo>/pulls/<int:number>/files")
     def list_files(number: int) -> Response:
@@ -364,7 +358,10 @@ def _api(state: State, bodies: Bodies, presses: Presses) -> Blueprint:  # noqa: 
 
     @api.get("/<owner>/<repo>/pull/<int:number>")
     def pull_page(number: int) -> Response:
-        return Response(page_for_people(state, pull_request(number)), content_type="text/html; charset=utf-8")
+        html = page_for_people(state, pull_request(number), has_buttons=request.args.get("buttons") != "no")
+        # What a page can say of itself its policy says; this one only a header can.
+        headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
+        return Response(html, headers=headers, content_type="text/html; charset=utf-8")
 
     _add_checks(api, state, bodies, presses)
     _add_contents(api, state, bodies)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from local.github import sample
-from local.github.model import timestamp
+from local.github.model import GONE, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ CONTENT_MAX = 1024 * 1024
 
 OWNER_ID = 9919
 REPOSITORY_ID = 861204877
+FORK_ID = REPOSITORY_ID + 1
 PULL_REQUEST_ID = 2093847100  # plus the number
 USER_IDS = {"octocat": 583231}
 CREATED_AT = "2026-03-02T09:00:00Z"
@@ -272,14 +273,14 @@ class Bodies:
             "patch_url": f"{html_url}.patch",
             "issue_url": issue_url,
             "number": pull.number,
-            "state": "open",
+            "state": "closed" if pull.is_closed else "open",
             "locked": False,
             "title": pull.title,
             "user": self.user(pull.sender),
             "body": sample.BODY,
             "created_at": CREATED_AT,
             "updated_at": pull.updated_at,
-            "closed_at": None,
+            "closed_at": pull.updated_at if pull.is_closed else None,
             "merged_at": None,
             # The SHA of the trial merge; GitHub has none either until it has tried.
             "merge_commit_sha": None,
@@ -289,9 +290,9 @@ class Bodies:
             "requested_teams": [],
             "labels": [],
             "milestone": None,
-            "draft": False,
+            "draft": pull.is_draft,
             **{f"{kind}_url": links[kind] for kind in _LINKS_WITH_URL},
-            "head": self._end(pull, pull.head_ref, pull.head_sha),
+            "head": self._end(pull, pull.head_ref, pull.head_sha) | self._fork(pull),
             "base": self._end(pull, pull.base_ref, pull.base_sha),
             "_links": {name: {"href": href} for name, href in links.items()},
             "author_association": "MEMBER",
@@ -408,7 +409,7 @@ class Bodies:
         }
 
     def check_run(self, full_name: str, run: CheckRun, app_id: int, permissions: dict[str, str]) -> Body:
-        """A check run. GitHub names the pull requests of the repository's own branches alone, and here none."""
+        """A check run. GitHub names the pull requests of the repository's own branches; here only its events do."""
         url = f"{self.api}/repos/{full_name}/check-runs/{run.id}"
         return {
             "id": run.id,
@@ -521,6 +522,35 @@ class Bodies:
             "commit_url": url,
             "url": f"{url}/status",
         }
+
+    def pull_request_of_run(self, pull: PullRequest) -> Body:
+        """A pull request as events of check runs name it."""
+        body = {
+            "id": PULL_REQUEST_ID + pull.number,
+            "number": pull.number,
+            "url": f"{self.api}/repos/{pull.full_name}/pulls/{pull.number}",
+        }
+        repository = {
+            "id": REPOSITORY_ID,
+            "url": f"{self.api}/repos/{pull.full_name}",
+            "name": pull.repository,
+        }
+        return body | {
+            "head": {"ref": pull.head_ref, "sha": pull.head_sha, "repo": repository},
+            "base": {"ref": pull.base_ref, "sha": pull.base_sha, "repo": repository},
+        }
+
+    def _fork(self, pull: PullRequest) -> Body:
+        """What is different in the head of a pull request from a fork."""
+        if pull.fork is None:
+            return {}
+        owner = pull.fork.partition("/")[0] or pull.sender
+        user = self.user(owner)
+        head: Body = {"label": f"{owner}:{pull.head_ref}", "user": user, "repo": None}
+        if pull.fork != GONE:
+            theirs = {"id": FORK_ID, "node_id": node_id("Repository", FORK_ID), "owner": user, "fork": True}
+            head["repo"] = self.repository(pull.fork) | theirs
+        return head
 
     def _end(self, pull: PullRequest, ref: str, sha: str) -> Body:
         return {

@@ -1,7 +1,7 @@
 """The control endpoints below ``/_local/``: what tests and people ask of the server, not of GitHub.
 
-No token is asked for, since the server listens on the loopback address only; bodies must be declared as JSON, which
-keeps the pages of a browser on the same machine out.
+No token is asked for, since the server listens on the loopback address only. Of a browser's pages only those of this
+server get through: the others are told apart by their origin.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pygit2
-from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import BadRequest, NotFound
+from flask import Blueprint, Response, jsonify, redirect, request
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
 from local.github import sample
-from local.github.bodies import REPOSITORY_ID, hook_delivery_item
+from local.github.bodies import hook_delivery_item
 from local.github.deliveries import TIMEOUT_SECONDS
 from local.github.faults import Fault
 from local.github.hooks import HOOK_NAMES, Hook, HookNotSetError
+from local.github.model import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from flask.typing import ResponseReturnValue
 
     from local.github.hooks import Delivery, HookName
     from local.github.model import FileContent
@@ -43,37 +46,60 @@ def control(state: State, presses: Presses) -> Blueprint:  # noqa: C901 - one sh
 
     @blueprint.post("/pull_requests/<int:number>/fork")
     def fork(number: int) -> Response:
-        state.forks[number] = None if request.get_json().get("gone") else REPOSITORY_ID + 1
-        return jsonify({})
+        return marked(number, fork=GONE if request.get_json().get("gone") else sample.FORK)
 
     @blueprint.post("/pull_requests/<int:number>/close")
     def close(number: int) -> Response:
-        state.closed.add(number)
-        return jsonify({})
+        return marked(number, is_closed=True)
 
-    def pressed(press: Callable[[], Delivery]) -> tuple[Response, int]:
+    @blueprint.post("/pull_requests/<int:number>/draft")
+    def draft(number: int) -> Response:
+        return marked(number, is_draft=request.get_json().get("draft") is True)
+
+    def marked(number: int, **fields: Any) -> Response:
+        try:
+            return jsonify(asdict(state.repository.mark(number, **fields)))
+        except KeyError as error:
+            raise NotFound from error
+
+    def pressed(press: Callable[[], Delivery]) -> ResponseReturnValue:
         try:
             delivery = press()
-        except (KeyError, LookupError) as error:
-            raise NotFound from error
         except HookNotSetError:
             return Response("The App's hook leads nowhere here.\n", content_type="text/plain"), 409
-        # A person goes back and reloads; a program reads what it was.
+        except LookupError as error:
+            raise NotFound from error
+        if "page" in request.form:
+            # A person pressed it, and goes back to where the button is.
+            number = request.form.get("page", type=int)
+            return redirect(f"/{state.repository.full_name}/pull/{number}", 303)
         return jsonify({"guid": delivery.guid, "status_code": delivery.status_code}), 201
+
+    @blueprint.before_request
+    def refuse_other_pages() -> None:
+        # What another page of the browser sends says where that is; programs say nothing.
+        origin = request.headers.get("Origin")
+        here = request.host.rpartition(":")[2]
+        if origin is not None and origin not in {f"http://{name}:{here}" for name in ("127.0.0.1", "localhost")}:
+            raise Forbidden
+
+    @blueprint.post("/check_runs/<int:number>/events/<action>")
+    def tell(number: int, action: str) -> ResponseReturnValue:
+        return pressed(lambda: presses.tell(state.checks.get(number), action))
 
     def login() -> str:
         return _text((request.get_json(silent=True) or {}).get("login", sample.SENDER))
 
     @blueprint.post("/check_runs/<int:number>/rerun")
-    def rerun(number: int) -> tuple[Response, int]:
+    def rerun(number: int) -> ResponseReturnValue:
         return pressed(lambda: presses.rerun(state.checks.get(number), login=login()))
 
     @blueprint.post("/check_runs/<int:number>/buttons/<identifier>")
-    def button(number: int, identifier: str) -> tuple[Response, int]:
+    def button(number: int, identifier: str) -> ResponseReturnValue:
         return pressed(lambda: presses.button(state.checks.get(number), identifier, login=login()))
 
     @blueprint.post("/commits/<sha>/rerun")
-    def rerun_all(sha: str) -> tuple[Response, int]:
+    def rerun_all(sha: str) -> ResponseReturnValue:
         return pressed(lambda: presses.rerun_all(sha, login=login()))
 
     @blueprint.put("/permissions/<user>")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from local.github.model import GONE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,7 @@ USER_AGENT = "GitHub-Hookshot/044aadd"
 HOOK_ID = 471884113
 INSTALLATION_TARGET_ID = 861204877
 """The repository whose hook it is: the id that the sample payloads give theirs."""
+FORK_OWNER_ID = 583232
 TIMEOUT_SECONDS = 10.0
 """GitHub waits so long for an answer: docs.github.com, "Best practices for using webhooks"."""
 
@@ -50,11 +53,19 @@ def render(sample: bytes, pull_request: PullRequest) -> bytes:
             replaced["pull_request"][end] |= {"ref": ref, "label": f"{pull_request.owner}:{ref}"}
         if pull_request.updated_at is not None:
             replaced["pull_request"]["updated_at"] = pull_request.updated_at
+        replaced["pull_request"]["draft"] = pull_request.is_draft
+        if pull_request.fork is not None:
+            replaced["pull_request"]["head"] |= _fork(replaced["pull_request"]["head"], pull_request)
     if "before" in replaced:
         replaced["after"] = pull_request.head_sha
         if pull_request.before_sha is not None:
             replaced["before"] = pull_request.before_sha
     return _encoded(replaced)
+
+
+def of_action(payload: Mapping[str, Any], action: str) -> dict[str, Any]:
+    """The payload of another action of ``pull_request``: what a push was before, GitHub tells of pushes alone."""
+    return {name: value for name, value in payload.items() if name not in ("before", "after")} | {"action": action}
 
 
 def edited(body: bytes, before: PullRequest) -> bytes:
@@ -64,9 +75,21 @@ def edited(body: bytes, before: PullRequest) -> bytes:
         body: a payload that is made out to the pull request as it is now.
         before: the pull request as it was.
     """
-    payload = {name: value for name, value in json.loads(body).items() if name not in ("before", "after")}
     changes = {"base": {"ref": {"from": before.base_ref}, "sha": {"from": before.base_sha}}}
-    return _encoded(payload | {"action": "edited", "changes": changes})
+    return _encoded(of_action(json.loads(body), "edited") | {"changes": changes})
+
+
+def _fork(head: Mapping[str, Any], pull_request: PullRequest) -> dict[str, Any]:
+    """What is different in the head of a pull request from a fork."""
+    owner, _, name = (pull_request.fork or "").partition("/")
+    user = pull_request.sender if pull_request.fork == GONE else owner
+    words = {pull_request.owner: user, pull_request.repository: name, pull_request.full_name: pull_request.fork or ""}
+    theirs: dict[str, Any] = _replace(dict(head), _Replacements(words, None))
+    theirs["user"] |= {"id": FORK_OWNER_ID, "type": "User"}
+    if pull_request.fork == GONE:
+        return theirs | {"repo": None}
+    theirs["repo"] |= {"id": INSTALLATION_TARGET_ID + 1, "fork": True, "owner": theirs["user"]}
+    return theirs
 
 
 def _encoded(payload: Mapping[str, Any]) -> bytes:

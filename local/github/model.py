@@ -11,6 +11,10 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+GONE = ""
+"""In place of a fork's name: somebody deleted it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PullRequest:
     """A pull request as it is now; ask again after a push."""
@@ -28,6 +32,10 @@ class PullRequest:
     """The head before the newest commit; None where nobody asked git."""
     updated_at: str | None = None
     """When the pull request was changed last, as GitHub writes times; None where nobody knows."""
+    fork: str | None = None
+    """The fork that the head is in, as ``owner/name``, or GONE; None for a branch of the repository itself."""
+    is_draft: bool = False
+    is_closed: bool = False
 
     @property
     def owner(self) -> str:

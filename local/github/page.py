@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections import defaultdict
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,16 @@ HERE = Path(__file__).parent
 MAX_FILES = 300
 """Files whose diff the page has; a browser has to show them."""
 
+MAX_DELIVERIES = 5
+"""Deliveries of the App's hook that it has, the newest ones: what came of a button."""
+
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)")
-# Raw HTML stays text, and nothing becomes a link by itself.
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
+# Raw HTML stays text, and so do links and images: nothing of a text leads anywhere or loads anything.
+_MARKDOWN = (
+    MarkdownIt("commonmark", {"html": False, "linkify": False})
+    .enable("table")
+    .disable(["autolink", "image", "link", "reference"])
+)
 
 
 @dataclass
@@ -50,8 +59,14 @@ class File:
     notes: int
 
 
-def page(state: State, pull: PullRequest) -> str:
-    """The page, as HTML. Whatever comes from the pull request is text in it."""
+def page(state: State, pull: PullRequest, *, has_buttons: bool) -> str:
+    """The page, as HTML. Whatever comes from the pull request is text in it.
+
+    Args:
+        state: has all that is shown.
+        pull: the pull request.
+        has_buttons: whether there is somebody to press them; a page that is kept has none.
+    """
     runs = latest(state.checks.of(pull.head_sha))
     statuses = {one.context: one for one in state.statuses(pull.head_sha)}
     notes: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -62,26 +77,24 @@ def page(state: State, pull: PullRequest) -> str:
     # Files of which something is said come first.
     shown = sorted(changed, key=lambda file: file.filename not in notes)[:MAX_FILES]
     files = [_file(file, notes.pop(file.filename, [])) for file in shown]
+    css = (HERE / "page.css").read_text()
+    digest = b64encode(sha256(css.encode()).digest()).decode()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["markdown"] = lambda text: Markup(_MARKDOWN.render(visible(text or "")))  # noqa: S704 - its HTML
-    environment.globals["annotation"] = annotation
     environment.finalize = _harmless
-    return environment.from_string((HERE / "page.html").read_text()).render(
+    return environment.from_string(
+        (HERE / "page.html").read_text()
+    ).render(
         pull=pull,
-        css=Markup((HERE / "page.css").read_text()),  # noqa: S704 - ours
+        css=Markup(css),  # noqa: S704 - ours
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'",
+        has_buttons=has_buttons,
+        deliveries=state.hooks.list("app")[:MAX_DELIVERIES],
         runs=runs,
         statuses=statuses.values(),
         files=files,
         changed=len(changed),
         elsewhere=[one for some in notes.values() for one in some],
-    )
-
-
-def annotation(note: dict[str, Any]) -> Markup:
-    """One annotation."""
-    line = f"line {note['start_line']}"
-    return Markup('<div class="note {}"><b>{}</b> <small>{}, {}</small><br>{}</div>').format(
-        note["annotation_level"], note["annotation_level"], note["check"], line, visible(note["message"])
     )
 
 

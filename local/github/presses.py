@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from local.github import sample
 from local.github.bodies import Body, node_id, suite_id
+from local.github.checks import latest
 from local.github.hooks import APP_ID
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from local.github.state import State
 
 CREATED_AT = "2026-03-02T09:00:00Z"
+APP_LOGIN = "pullback[bot]"
+SUITE_CONCLUSIONS = ("failure", "timed_out", "cancelled", "action_required", "stale", "success", "neutral")
+"""What a suite may conclude; the first that one of its runs has."""
 
 
 class Presses:
@@ -40,6 +44,12 @@ class Presses:
         """One of the run's own buttons. Raises as ``rerun``."""
         event = self._check_run_event(run, "requested_action", login) | {"requested_action": {"identifier": identifier}}
         return self._send("check_run", event)
+
+    def tell(self, run: CheckRun, action: str) -> Delivery:
+        """What GitHub sends without a button: the run was ``created``, or ``completed``. Raises as ``rerun``."""
+        if action not in {"created", "completed"}:
+            raise LookupError(action)
+        return self._send("check_run", self._check_run_event(run, action, APP_LOGIN))
 
     def rerun_all(self, sha: str, *, login: str = sample.SENDER) -> Delivery:
         """*Re-run all checks* of a commit. Raises as ``rerun``."""
@@ -66,31 +76,34 @@ class Presses:
         return self._state.repository.full_name
 
     def _check_run_event(self, run: CheckRun, action: str, login: str) -> Body:
-        # GitHub names no pull request of a fork; here no event does, which is the harder case for who hears of it.
         body = self._bodies.check_run(self._name, run, APP_ID, self._permissions)
-        body |= {"check_suite": self._suite(run.sha), "app": self._app(), "external_id": run.external_id or ""}
+        suite = self._suite(run.sha)
+        body |= {"check_suite": suite, "pull_requests": suite["pull_requests"], "external_id": run.external_id or ""}
         return self._event(action, login) | {"check_run": body}
 
     def _event(self, action: str, login: str) -> Body:
         return {
             "action": action,
             "repository": self._bodies.repository(self._name),
-            "sender": self._bodies.user(login),
+            "sender": self._bodies.user(login, "Bot" if login == APP_LOGIN else "User"),
             "installation": {"id": sample.INSTALLATION_ID, "node_id": node_id("Integration", sample.INSTALLATION_ID)},
         }
 
     def _suite(self, sha: str) -> Body:
         number = suite_id(sha)
+        # Of a fork GitHub names neither branch nor pull request.
+        pulls = self._state.repository.with_commit(sha)
+        conclusion = _conclusion(latest(self._state.checks.of(sha)))
         return {
             "id": number,
-            "head_branch": None,
+            "head_branch": pulls[0].head_ref if pulls else None,
             "head_sha": sha,
-            "status": "completed",
-            "conclusion": "failure",
+            "status": "completed" if conclusion else "in_progress",
+            "conclusion": conclusion,
             "url": f"{self._bodies.api}/repos/{self._name}/check-suites/{number}",
             "before": None,
             "after": sha,
-            "pull_requests": [],
+            "pull_requests": [self._bodies.pull_request_of_run(pull) for pull in pulls],
             "app": self._app(),
             "created_at": CREATED_AT,
             "updated_at": CREATED_AT,
@@ -102,3 +115,11 @@ class Presses:
     def _send(self, event: str, payload: Body) -> Delivery:
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
         return self._state.hooks.deliver("app", event, text.encode())
+
+
+def _conclusion(runs: list[CheckRun]) -> str | None:
+    """What a suite of these runs concludes; None while one of them has not."""
+    conclusions = {run.conclusion for run in runs}
+    if not runs or None in conclusions:
+        return None
+    return next((one for one in SUITE_CONCLUSIONS if one in conclusions), "neutral")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pygit2
 from pygit2.enums import FileMode
@@ -45,6 +45,9 @@ class Record:
     head_ref: str
     base_ref: str
     base_sha: str
+    fork: str | None = None
+    is_draft: bool = False
+    is_closed: bool = False
 
 
 class _PullRequests(Mapping[int, PullRequest]):
@@ -114,6 +117,9 @@ class GitRepository:
                 # A push here is one commit on top of the head.
                 before_sha=str(head.parent_ids[0]) if head.parent_ids else None,
                 updated_at=timestamp(self._changed_at.get(record.number, self._served_since)),
+                fork=record.fork,
+                is_draft=record.is_draft,
+                is_closed=record.is_closed,
             )
 
         return _PullRequests(self._records, read)
@@ -172,6 +178,33 @@ class GitRepository:
             self._change(before)
             self._save({**self._records, number: record})
             return before
+
+    def mark(self, number: int, **fields: Any) -> PullRequest:
+        """Sets what git does not know of a pull request: ``fork``, ``is_draft``, ``is_closed``.
+
+        Returns:
+            The pull request as it is now.
+
+        Raises:
+            KeyError: when there is no such pull request.
+        """
+        with self._write_lock:
+            self._save({**self._records, number: replace(self._records[number], **fields)})
+            self._changed_at[number] = time.time()
+            return self.pull_requests()[number]
+
+    def with_commit(self, sha: str) -> list[PullRequest]:
+        """The open pull requests of the repository's own branches to which a commit belongs, as head or before it."""
+        repo = self._open()
+
+        def has(tip: str) -> bool:
+            return tip == sha or repo.descendant_of(pygit2.Oid(hex=tip), pygit2.Oid(hex=sha))
+
+        return [
+            pull
+            for pull in self.pull_requests().values()
+            if pull.fork is None and not pull.is_closed and has(pull.head_sha) and not has(pull.base_sha)
+        ]
 
     def _change(self, before: PullRequest) -> None:
         """Remembers what a pull request was, just before it changes."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from local.github.model import FileContent
 
 FULL_NAME = "octo-org/hello-pullback"
+FORK = "mona/hello-pullback"
 DESCRIPTION = "Says hello, politely"
 BASE_REF = "main"
 HEAD_REF = "add-languages"

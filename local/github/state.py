@@ -81,10 +81,6 @@ class State:
         self.checks = Checks(self._show)
         self._shown: list[Shown] = []
         self.permissions = {"octocat": "admin"}
-        self.forks: dict[int, int | None] = {}
-        """By pull request the id of the fork that it comes from; None where the fork is gone."""
-        self.closed: set[int] = set()
-        """Pull requests that are not open any more."""
         self._lock = threading.Lock()
         self._token = token
         self._tokens: dict[str, float] = {}

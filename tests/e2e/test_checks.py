@@ -20,13 +20,6 @@ CONFLICT = "x = 1\n<<<<<<< HEAD\n"
 
 
 @pytest.fixture
-def hooked(deployed: Deployed) -> Deployed:
-    """The App's hook leads to the webhook: buttons send their events there."""
-    deployed.github.set_hook(deployed.stack.info.webhook_url, deployed.stack.info.webhook_secret, hook="app")
-    return deployed
-
-
-@pytest.fixture
 def with_policy(deployed: Deployed) -> Callable[[str, dict[str, str | None]], PullRequest]:
     """Opens a pull request with these files, on a base that has this policy."""
 
@@ -81,40 +74,54 @@ def test_the_build_blames_only_what_the_pull_request_broke(deployed: Deployed) -
     assert (done.output or {})["artifacts"]["already_there"] == 1
 
 
-def test_rerun_does_the_work_again_beside_the_older_result(hooked: Deployed, pull_request: PullRequest) -> None:
-    hooked.run("synchronize", pull_request)
-    (first,) = runs_of(hooked, pull_request, "synchronize")
-    again = pressed(hooked, hooked.github.press_rerun(first["id"]))
+def test_rerun_does_the_work_again_beside_the_older_result(deployed: Deployed, pull_request: PullRequest) -> None:
+    deployed.run("synchronize", pull_request)
+    (first,) = runs_of(deployed, pull_request, "synchronize")
+    again = pressed(deployed, deployed.github.press_rerun(first["id"]))
     assert (again.status, (again.output or {})["conclusion"]) == ("SUCCEEDED", "success")
-    older, newer = runs_of(hooked, pull_request, "synchronize")
+    older, newer = runs_of(deployed, pull_request, "synchronize")
     assert older == first
     assert newer["conclusion"] == "success"
     assert newer["external_id"] != first["external_id"]
 
 
+@pytest.mark.parametrize("action", ["created", "completed"])
+def test_what_github_tells_of_our_own_run_starts_nothing(
+    deployed: Deployed, pull_request: PullRequest, action: str
+) -> None:
+    deployed.run("synchronize", pull_request)
+    (run,) = runs_of(deployed, pull_request, "synchronize")
+    deployed.github.tell(run["id"], action)
+    delivery = deployed.github.deliveries("app")[0]
+    assert (delivery["event"], delivery["action"], delivery["status_code"]) == ("check_run", action, 202)
+    stepfunctions = deployed.client("stepfunctions")
+    with pytest.raises(stepfunctions.exceptions.ExecutionDoesNotExist):
+        stepfunctions.describe_execution(executionArn=deployed.execution_arn(delivery["guid"]))
+
+
 def test_rerun_all_does_each_again(
-    hooked: Deployed, pull_request: PullRequest, eventually: Callable[[Callable[[], Any]], Any]
+    deployed: Deployed, pull_request: PullRequest, eventually: Callable[[Callable[[], Any]], Any]
 ) -> None:
     for action in ("synchronize", "build"):
-        hooked.run(action, pull_request)
-    done = pressed(hooked, hooked.github.press_rerun_all(pull_request.head_sha))
+        deployed.run(action, pull_request)
+    done = pressed(deployed, deployed.github.press_rerun_all(pull_request.head_sha))
     assert (done.output or {})["summary"] == "2 check runs requested again"
     for action in ("synchronize", "build"):
-        eventually(partial(are_done_twice, hooked, pull_request, action))
+        eventually(partial(are_done_twice, deployed, pull_request, action))
 
 
-def test_a_rerun_of_an_older_commit_says_why_it_does_nothing(hooked: Deployed, pull_request: PullRequest) -> None:
-    hooked.run("synchronize", pull_request)
-    (first,) = runs_of(hooked, pull_request, "synchronize")
-    newer = hooked.github.push(pull_request.number)
-    done = pressed(hooked, hooked.github.press_rerun(first["id"]))
+def test_a_rerun_of_an_older_commit_says_why_it_does_nothing(deployed: Deployed, pull_request: PullRequest) -> None:
+    deployed.run("synchronize", pull_request)
+    (first,) = runs_of(deployed, pull_request, "synchronize")
+    newer = deployed.github.push(pull_request.number)
+    done = pressed(deployed, deployed.github.press_rerun(first["id"]))
     assert (done.output or {})["conclusion"] == "cancelled"
-    _, told = runs_of(hooked, pull_request, "synchronize")
+    _, told = runs_of(deployed, pull_request, "synchronize")
     assert (told["conclusion"], told["title"]) == ("cancelled", f"superseded by {newer[:7]}")
 
 
 def test_a_closed_pull_request_has_no_work_done(deployed: Deployed, pull_request: PullRequest) -> None:
-    deployed.github.close(pull_request.number)
+    pull_request = deployed.github.close(pull_request.number)
     done = deployed.run("synchronize", pull_request)
     assert (done.output or {})["summary"] == "the pull request is closed"
     assert runs_of(deployed, pull_request, "synchronize") == []
@@ -151,7 +158,7 @@ def test_what_the_policy_does_not_run_is_skipped(deployed: Deployed, with_policy
 @pytest.mark.parametrize("gone", [False, True])
 def test_nothing_of_a_fork_is_stored_and_its_report_is_made(deployed: Deployed, gone: bool) -> None:
     pull = deployed.github.open_pull_request({"a.txt": f"{uuid.uuid4()}\n"})
-    deployed.github.fork(pull.number, gone=gone)
+    pull = deployed.github.fork(pull.number, gone=gone)
     assert (deployed.run("synchronize", pull).output or {})["conclusion"] == "success"
     done = deployed.run("build", pull)
     assert (done.output or {})["artifacts"] == {}
@@ -160,25 +167,25 @@ def test_nothing_of_a_fork_is_stored_and_its_report_is_made(deployed: Deployed, 
 
 
 def test_a_forks_commit_is_built_once_somebody_who_may_push_has_approved_it(
-    hooked: Deployed, with_policy: Callable[..., PullRequest]
+    deployed: Deployed, with_policy: Callable[..., PullRequest]
 ) -> None:
     pull = with_policy('forks = "approve"\n', {"a.txt": f"{uuid.uuid4()}\n"})
-    hooked.github.fork(pull.number)
-    hooked.run("build", pull)
-    (waiting,) = runs_of(hooked, pull, "build")
+    pull = deployed.github.fork(pull.number)
+    deployed.run("build", pull)
+    (waiting,) = runs_of(deployed, pull, "build")
     assert (waiting["conclusion"], [one["identifier"] for one in waiting["actions"]]) == (
         "action_required",
         ["approve"],
     )
 
-    pressed(hooked, hooked.github.press(waiting["id"], "approve", login="mallory"))
-    refused = runs_of(hooked, pull, "build")[-1]
+    pressed(deployed, deployed.github.press(waiting["id"], "approve", login="mallory"))
+    refused = runs_of(deployed, pull, "build")[-1]
     assert refused["conclusion"] == "action_required"
     assert "` mallory ` may not approve" in refused["summary"]
 
-    done = pressed(hooked, hooked.github.press(refused["id"], "approve", login="octocat"))
+    done = pressed(deployed, deployed.github.press(refused["id"], "approve", login="octocat"))
     assert "bundle" in (done.output or {})["artifacts"]
-    assert runs_of(hooked, pull, "build")[-1]["conclusion"] == "success"
+    assert runs_of(deployed, pull, "build")[-1]["conclusion"] == "success"
 
 
 def test_where_checks_are_not_permitted_a_status_is_set(deployed: Deployed, pull_request: PullRequest) -> None:
@@ -194,7 +201,7 @@ def test_where_checks_are_not_permitted_a_status_is_set(deployed: Deployed, pull
 
 
 def test_an_annotation_that_github_refuses_costs_no_result(deployed: Deployed) -> None:
-    pull = deployed.github.open_pull_request({"a.py": CONFLICT})
+    pull = deployed.github.open_pull_request({"a.py": CONFLICT, "a.txt": f"{uuid.uuid4()}\n"})
     deployed.github.fail(path=r"/check-runs/\d+$", method="PATCH", status=422, times=1)
     deployed.run("synchronize", pull)
     (run,) = runs_of(deployed, pull, "synchronize")

@@ -135,6 +135,29 @@ class TestShapes:
         assert response.status_code == 200
         assert_as_described(response, template)
 
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_pull_requests_of_forks_drafts_and_closed_ones(self, fresh: LocalGitHub, gone: bool) -> None:
+        control = GitHubControl(fresh.api_url)
+        control.draft(7)
+        control.close(7)
+        fork = control.fork(7, gone=gone)
+        response = get(fresh, f"{REPO}/pulls/7")
+        pull = response.json()
+        if gone:
+            # GitHub says null there, and its description forgets it.
+            described = pull | {"head": pull["head"] | {"repo": pull["base"]["repo"]}}
+            assert validator(PULL, "GET", 200).is_valid(described)
+        else:
+            assert_as_described(response, PULL)
+        assert (pull["state"], pull["draft"], pull["closed_at"]) == ("closed", True, fork.updated_at)
+        theirs = pull["head"]["repo"]
+        assert (theirs and theirs["full_name"]) == (None if gone else "mona/hello-pullback")
+        assert pull["head"]["label"] == ("octocat" if gone else "mona") + ":add-languages"
+        assert pull["base"]["repo"]["full_name"] == "octo-org/hello-pullback"
+        assert control.draft(7, draft=False).is_draft is False
+        with pytest.raises(requests.HTTPError, match="404"):
+            control.close(99)
+
     def test_the_schemas_are_really_followed(self, github: LocalGitHub) -> None:
         # Through a reference, through a nullable one, and into a list: a broken value must be found there.
         pull = get(github, f"{REPO}/pulls/7").json()

@@ -15,6 +15,7 @@ import urllib3
 from jsonschema import Draft7Validator
 
 from local.github import PullRequest, deliveries
+from local.github.model import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,41 @@ def test_another_base_is_an_edit() -> None:
     assert payload["changes"] == {"base": {"ref": {"from": "main"}, "sha": {"from": "d" * 40}}}
     assert (payload["pull_request"]["base"]["ref"], payload["pull_request"]["base"]["sha"]) == ("trunk", "b" * 40)
     assert not {"before", "after"} & payload.keys()
-    assert not list(validator("pull-request").iter_errors(payload["pull_request"]))
+    assert errors(payload) == []
+
+
+@pytest.mark.parametrize("file", PULL_REQUESTS, ids=lambda file: file.stem)
+class TestForks:
+    def test_the_head_is_in_a_repository_of_its_own(self, file: Path) -> None:
+        fork = dataclasses.replace(OTHER, fork="mona/gadgets")
+        payload = json.loads(deliveries.render(file.read_bytes(), fork))
+        assert errors(payload) == []
+        head, base = payload["pull_request"]["head"], payload["pull_request"]["base"]
+        assert (head["label"], head["user"]["login"]) == ("mona:feature/7", "mona")
+        repository = head["repo"]
+        assert (repository["full_name"], repository["fork"], repository["owner"]["login"]) == (
+            "mona/gadgets",
+            True,
+            "mona",
+        )
+        assert repository["url"] == "https://api.github.com/repos/mona/gadgets"
+        assert repository["id"] != base["repo"]["id"]
+        assert base["repo"]["full_name"] == payload["repository"]["full_name"] == "acme/widgets"
+
+    def test_it_may_be_gone(self, file: Path) -> None:
+        payload = json.loads(deliveries.render(file.read_bytes(), dataclasses.replace(OTHER, fork=GONE)))
+        assert errors(payload) == []
+        head = payload["pull_request"]["head"]
+        assert (head["repo"], head["label"]) == (None, "monalisa:feature/7")
+
+
+def test_ready_for_review() -> None:
+    sample = (ROOT / "events" / "pull_request.synchronize.json").read_bytes()
+    draft = json.loads(deliveries.render(sample, dataclasses.replace(OTHER, is_draft=True)))
+    assert draft["pull_request"]["draft"] is True
+    payload = deliveries.of_action(json.loads(deliveries.render(sample, OTHER)), "ready_for_review")
+    assert payload["action"] == "ready_for_review"
+    assert errors(payload) == []
 
 
 def test_only_whole_words_are_names(tmp_path: Path) -> None:
