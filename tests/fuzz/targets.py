@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.fuzz import contents, entrances, queues, stored
+from tests.fuzz import contents, entrances, policies, queues, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,7 @@ TARGETS = {
         Target("syntax", contents.syntax, contents.syntax_seeds),
         Target("diff", contents.diff, contents.diff_seeds),
         Target("secret", stored.secret, stored.secret_seeds),
+        Target("policy", policies.policy, policies.policy_seeds, max_bytes=20_000),
     )
 }
 

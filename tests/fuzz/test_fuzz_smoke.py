@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from processor.actions.build.archive import ArchiveRefused, Limits, Tree, pack, read_archive
+from processor.policy import PolicyInvalid
 from shared.stored_secret import SecretInvalid
-from tests.fuzz import contents, engines, entrances, queues, stored
+from tests.fuzz import contents, engines, entrances, policies, queues, stored
 from tests.fuzz.targets import TARGETS, Target
 from tests.fuzz.watch import watched
 from tests.support import DELIVERY_ID, LambdaContext
@@ -47,6 +48,8 @@ REACHED = {
     "secret": {"anything: refused refused", "damaged: refused read", "WebhookSecret plain",
                "WebhookSecret as the one value of a JSON object", "Token in quotes", "App plain",
                "App with escaped line breaks in its key", "App with its key on one line"},
+    "policy": {"anything: read", "anything: refused", "anything: not TOML", "written: read", "written: warned",
+               "written: refused", "written: not TOML", "patterns: concerned", "patterns: not concerned"},
     "diff": {"0 kinds of paths, 0 kinds of problems", "1 kinds of paths, 0 kinds of problems"},
 }  # fmt: skip
 
@@ -124,6 +127,21 @@ class TestTheHarness:
         monkeypatch.setattr("shared.stored_secret._unquoted", lambda text: None)
         with pytest.raises(AssertionError, match="and plainly"):
             stored.secret(bytes([3, 0, 0, 1]))
+
+    def test_a_policy_that_is_quoted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("processor.policy._invalid", lambda text, field, problem: PolicyInvalid(1, field, text))
+        with pytest.raises(AssertionError, match="not our words"):
+            policies.policy(b"\0forks = 'nobody'")
+
+    def test_a_policy_whose_line_is_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("processor.policy.line_of", lambda text, key: 1)
+        with pytest.raises(AssertionError, match="forks is not in line 1"):
+            policies.policy(b"\0x = 1\nforks = 'nobody'")
+
+    def test_a_pattern_that_forgets_what_is_below(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("processor.patterns._begins", lambda folders, names: len(folders) == len(names))
+        with pytest.raises(AssertionError):
+            policies.policy(bytes([2, 1]))
 
     def test_a_file_that_is_written(self, tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="effects outside the process"), watched():
