@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from processor.policy import ActionPolicy
+from processor.action_policy import ActionPolicy
 from pullrequest.finding import Level
 from pullrequest.result import Result
 from pullrequest.text import counted

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, structs
 
+from processor.action_policy import ActionPolicy
 from processor.forks import Forks
-from processor.patterns import selects
 from processor.registry import find, names
 from pullrequest.display import Display
 from pullrequest.finding import MAX_FINDINGS, Finding
@@ -36,9 +36,6 @@ MAX_BYTES = 16 * 1024
 MAX_WARNINGS = 20
 CHANGES_POLICY = "This changes the policy. It counts once it is merged: the base's policy judges this pull request."
 
-# Editors read it, too: only what regular expressions are in every language.
-Pattern = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\\\n]*$")]
-
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
 _HEADER = re.compile(rf"[ \t]*\[\[?[ \t]*({_DOTTED})[ \t]*\]\]?[ \t\r]*(?:#|$)")
@@ -55,25 +52,6 @@ class General(Contract, frozen=True, kw_only=True):
             "nothing of it, `approve` the rest too once somebody who may push has approved the commit, `allow` all."
         ),
     ] = "report"
-
-
-class ActionPolicy(Contract, frozen=True, kw_only=True):
-    """What every action's section may say. An action with more to decide declares ``Policy`` with this as its base."""
-
-    run: Annotated[bool, Meta(description="Whether the action runs at all.")] = True
-    paths: Annotated[
-        tuple[Pattern, ...],
-        Meta(
-            max_length=100,
-            description="Which files it is about, as in `.gitignore`, without `\\`; `!` in front leaves out, and the "
-            "last one that matches decides. Without any: all. "
-            "A pull request that changes none of them skips the action; findings in other files are not told.",
-        ),
-    ] = ()
-
-    def concerns(self, path: str) -> bool:
-        """Whether the action is about this file."""
-        return not self.paths or selects(self.paths, path)
 
 
 class PolicyInvalid(ValueError):

@@ -28,7 +28,7 @@ class Work(Protocol):
 
     @property
     def policy(self) -> Any:
-        """The action's section of the repository's policy: its ``Policy``, or ``processor.policy.ActionPolicy``."""
+        """The action's section of the repository's policy: its ``Policy``, or the base of all of them."""
 
     @property
     def telemetry(self) -> Telemetry:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from processor.action_policy import ActionPolicy
 from processor.patterns import selects
-from processor.policy import MAX_BYTES, MAX_WARNINGS, ActionPolicy, General, Policy, PolicyInvalid, model_of, read
+from processor.policy import MAX_BYTES, MAX_WARNINGS, General, Policy, PolicyInvalid, model_of, read
 from processor.registry import names
 from pullrequest.result import Result
 from tests.fuzz.source import Source

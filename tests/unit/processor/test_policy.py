@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
+from processor.action_policy import ActionPolicy
 from processor.policy import (
     FILE,
     MAX_BYTES,
     MAX_WARNINGS,
-    ActionPolicy,
     Policy,
     PolicyInvalid,
     default_of,

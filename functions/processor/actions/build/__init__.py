@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
+from processor.action_policy import ActionPolicy
 from processor.actions.build import bundle
 from processor.actions.build.archive import ArchiveRefused, Limits, pack, read_archive
 from processor.actions.build.syntax import TOO_LARGE, NotChecked, check, language, limit
 from processor.actions.build.verdict import judge
-from processor.policy import ActionPolicy
 from pullrequest.finding import Level
 from pullrequest.markdown import table
 from pullrequest.result import Result

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from msgspec import Meta
 
+from processor.action_policy import ActionPolicy
 from processor.actions.synchronize.diff import MAX_ADDED_LINES, MAX_LINE_CHARACTERS, Kind, examine
-from processor.policy import ActionPolicy
 from pullrequest.finding import Level
 from pullrequest.markdown import code, table
 from pullrequest.result import Result
