@@ -20,7 +20,6 @@ from processor.forks import held_back
 from processor.heartbeat import Heartbeat
 from processor.lookout import Lookout
 from processor.policy import (
-    CHANGES_POLICY,
     FILE,
     Policy,
     default_of,
@@ -101,9 +100,7 @@ class RunningWork:
 
     def complete(self, result: Result) -> Result:
         """The action's result, with what it found in single files, and what is to be said of the policy."""
-        if FILE in self.github.listed:
-            self.findings.add("notice", FILE, CHANGES_POLICY, line=1)
-        return self._whole.told(with_findings(result, self.findings))
+        return self._whole.told(with_findings(result, self.findings), is_changed=FILE in self.github.listed)
 
 
 @telemetry.handler

@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pathspec
 from msgspec import Meta, structs
 
 from processor.forks import Forks
+from processor.patterns import selects
 from processor.registry import find, names
 from pullrequest.display import Display
+from pullrequest.finding import Finding
 from pullrequest.github import NoPlainFile
-from pullrequest.markdown import code
+from pullrequest.markdown import code, cut
+from pullrequest.result import MAX_TEXT
 from shared.contract import Contract, InvalidContract
 
 if TYPE_CHECKING:
@@ -29,12 +30,19 @@ if TYPE_CHECKING:
     from pullrequest.result import Result
 
 FILE = ".github/pullback.toml"
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 16 * 1024
+"""Far more than anybody writes. tomllib's time grows with the square of a dotted key's length."""
+
 MAX_WARNINGS = 20
 CHANGES_POLICY = "This changes the policy. It counts once it is merged: the base's policy judges this pull request."
 
-# Each star may match in many places, and a regular expression tries them all.
-Pattern = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A(?:[^*\n]*\*){0,10}[^*\n]*\Z")]
+# Editors read it, too: only what regular expressions are in every language.
+Pattern = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\\\n]*$")]
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
+_HEADER = re.compile(rf"[ \t]*\[\[?[ \t]*({_DOTTED})[ \t]*\]\]?[ \t\r]*(?:#|$)")
+_ASSIGNMENT = re.compile(rf"[ \t]*({_DOTTED})[ \t]*=")
 
 
 class General(Contract, frozen=True, kw_only=True):
@@ -57,14 +65,15 @@ class ActionPolicy(Contract, frozen=True, kw_only=True):
         tuple[Pattern, ...],
         Meta(
             max_length=100,
-            description="Which files it is about, as in `.gitignore`; `!` in front leaves out. Without any: all. "
+            description="Which files it is about, as in `.gitignore`, without `\\`; `!` in front leaves out, and the "
+            "last one that matches decides. Without any: all. "
             "A pull request that changes none of them skips the action; findings in other files are not told.",
         ),
     ] = ()
 
     def concerns(self, path: str) -> bool:
         """Whether the action is about this file."""
-        return not self.paths or _matcher(self.paths).match_file(path)
+        return not self.paths or selects(self.paths, path)
 
 
 class PolicyInvalid(ValueError):
@@ -95,15 +104,24 @@ class Policy:
         """An action's section."""
         return self.sections.get(action) or ActionPolicy()
 
-    def told(self, result: Result) -> Result:
-        """The result, with what is to be said of the policy itself. One that cannot be read makes a check neutral."""
+    def told(self, result: Result, *, is_changed: bool = False) -> Result:
+        """The result, with what is to be said of the policy itself. One that cannot be read makes a check neutral.
+
+        Args:
+            result: the action's.
+            is_changed: the pull request changes the policy.
+        """
+        if is_changed:
+            # Whatever the action's paths are.
+            finding = Finding(severity="notice", path=FILE, message=CHANGES_POLICY, line=1)
+            result = structs.replace(result, findings=(finding, *result.findings))
         notes = [f"policy not read: {FILE}, {self.problem}; defaults apply"] if self.problem else []
         text = "\n".join(f"- {FILE}: {warning}" for warning in self.warnings)
         if not notes and not text:
             return result
         conclusion = "neutral" if notes and result.conclusion == "success" else result.conclusion
         summary = "; ".join([*notes, result.summary])[:1024]
-        whole = "\n\n".join(filter(None, (text, result.text)))
+        whole = cut("\n\n".join(filter(None, (text, result.text))), MAX_TEXT)
         return structs.replace(result, conclusion=conclusion, summary=summary, text=whole)
 
 
@@ -129,11 +147,14 @@ def read(
     except UnicodeDecodeError as error:
         raise PolicyInvalid(content[: error.start].count(b"\n") + 1, "", "not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        # Its words quote the text.
-        found = re.search(r"at line (\d+)", str(error))
+        # Its words quote the text, and the place stands behind them.
+        found = re.search(r"\(at line (\d+), column \d+\)\Z", str(error))
         # Without a line it is the end.
         line = int(found[1]) if found else text.count("\n") + 1
         raise PolicyInvalid(line, "", "not TOML") from None
+    except ValueError:
+        # A number with more digits than Python reads.
+        raise PolicyInvalid(None, "", "not TOML") from None
     except RecursionError:
         raise PolicyInvalid(None, "", "nested too deeply") from None
     unknown = list(_unknown(data, models))
@@ -220,14 +241,13 @@ def _with_problem(policy: Policy, problem: PolicyInvalid) -> Policy:
 
 def line_of(text: str, key: str) -> int | None:
     """The line of a key such as ``build.paths[0]`` in a TOML document, from 1; else that of its table."""
-    parts = re.sub(r"\[.*?\]|\[\.\.\.\]", "", key).split(".")
+    parts = re.sub(r"\[[^\[\]]*\]", "", key).split(".")
     table: list[str] = []
     best: tuple[int, int] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\[?\s*([^\]#]+?)\s*\]", line):
-            table = _names(header[1])
-            found = table
-        elif assignment := re.match(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[^=\s]+)*)\s*=""", line):
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := _HEADER.match(line):
+            found = table = _names(header[1])
+        elif assignment := _ASSIGNMENT.match(line):
             found = [*table, *_names(assignment[1])]
         else:
             continue
@@ -261,11 +281,3 @@ def _over(default: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]
         if isinstance(value, dict) and isinstance(below, dict):
             whole[key] = _over(below, value)
     return whole
-
-
-@cache
-def _matcher(paths: tuple[str, ...]) -> pathspec.PathSpec[Any]:
-    # Where everything is left out of nothing, people mean: all but these.
-    every = ("*",) if all(path.startswith("!") for path in paths) else ()
-    # The last pattern that matches decides; in a .gitignore nothing below a folder that is left out could come back.
-    return pathspec.PathSpec.from_lines("gitignore", [*every, *paths])

@@ -13,6 +13,7 @@ from msgspec import Meta
 from processor.policy import (
     FILE,
     MAX_BYTES,
+    MAX_WARNINGS,
     ActionPolicy,
     Policy,
     PolicyInvalid,
@@ -25,7 +26,7 @@ from processor.policy import (
 from pullrequest.changed_file import ChangedFile
 from pullrequest.finding import Level
 from pullrequest.github import NoPlainFile
-from pullrequest.result import Result
+from pullrequest.result import MAX_TEXT, Result
 from tests.unit.processor.fakes import FakeGitHub
 
 
@@ -74,10 +75,17 @@ def test_it_lies_over_the_default_key_by_key() -> None:
         ("build = 3", 1, "build: Expected `object`"),
         ('[build]\npaths = "src"\n', 2, "build.paths: Expected `array`"),
         ('[build]\npaths = ["a", 3]\n', 2, r"build.paths\[1\]|build.paths\[\.\.\.\]"),
-        (f'[build]\npaths = ["{"*a" * 11}"]\n', 2, "build.paths"),
+        ('[build]\npaths = ["src\\\\main"]\n', 2, "build.paths"),
         ("[build]\npaths = [" + '"a",' * 101 + "]\n", 2, "build.paths"),
         ("a = " + "[" * 2000, None, "not TOML|nested"),
-        ("x = '" + "x" * MAX_BYTES + "'", None, "64 KiB"),
+        ("a = " + "1" * 5000, None, "not TOML"),
+        ('[a."at line 77"]\n[a."at line 77"]\n', 2, "not TOML"),
+        (f'[a."at line {"7" * 5000}"]\n' * 2, 2, "not TOML"),
+        ("# \x85 \u2028 are no ends of a line\nforks = 1\n", 2, "forks"),
+        ("[build] # [tests]\nmax_files = 0\n", 2, "build.max_files"),
+        ('"build" . max_files = 0\n', 1, "build.max_files"),
+        ('[ "build" ]\npaths = [\n "forks = 1",\n ["a"],\n]\nmax_files = 0\n', 2, "build.paths"),
+        ("x = '" + "x" * MAX_BYTES + "'", None, "16 KiB"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -166,12 +174,38 @@ def test_an_action_runs_where_it_is_concerned() -> None:
         assert display.state == "skipped"
 
 
-def test_no_pattern_takes_long() -> None:
-    section = ActionPolicy(paths=("*a" * 10, "**/" * 5 + "b", "!" + "*a*" * 5))
-    started = time.monotonic()
-    for path in ("a" * 4000, "a/" * 2000 + "x"):
-        section.concerns(path)
-    assert time.monotonic() - started < 2
+def test_a_change_of_the_policy_is_told_whatever_its_paths_are() -> None:
+    policy = policy_of('[build]\npaths = ["src/"]\n')
+    (finding,) = policy.told(Result(conclusion="success", summary="fine"), is_changed=True).findings
+    assert (finding.severity, finding.path, finding.line) == ("notice", FILE, 1)
+
+
+def test_what_is_said_of_the_policy_leaves_a_result_that_can_be_kept() -> None:
+    policy = policy_of("".join(f"unknown_{number} = 1\n" for number in range(MAX_WARNINGS + 5)))
+    assert len(policy.warnings) == MAX_WARNINGS
+    result = Result(conclusion="success", summary="s" * 1024, text="a line\n" * (MAX_TEXT // 7))
+    kept = Result.read(policy.told(result).plain())
+    assert "unknown_0" in kept.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'u = """\n' + "a" + "." * 12_000 + '\n"""',
+        'u = """\n[' + " " * 12_000 + '\n"""',
+        'u = """\na' + " " * 12_000 + '\n"""',
+        '"' + "[" * 12_000 + '" = 1',
+        ".".join("u" * 6_000) + " = 1",
+        "[" + ".".join("u" * 6_000) + "]",
+        "".join(f"{'a.' * 30}u{number} = 1\n" for number in range(230)),
+    ],
+    ids=["dots", "spaces", "spaces behind", "brackets", "dotted", "table", "many dotted"],
+)
+def test_no_policy_takes_long(text: str) -> None:
+    started = time.process_time()
+    policy = policy_of(text)
+    assert time.process_time() - started < 3
+    assert policy.warnings
 
 
 KEY = st.text(alphabet="abcdefgh_-", min_size=1, max_size=6)
