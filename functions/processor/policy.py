@@ -17,7 +17,7 @@ from processor.forks import Forks
 from processor.patterns import selects
 from processor.registry import find, names
 from pullrequest.display import Display
-from pullrequest.finding import Finding
+from pullrequest.finding import MAX_FINDINGS, Finding
 from pullrequest.github import NoPlainFile
 from pullrequest.markdown import code, cut
 from pullrequest.result import MAX_TEXT
@@ -114,7 +114,9 @@ class Policy:
         if is_changed:
             # Whatever the action's paths are.
             finding = Finding(severity="notice", path=FILE, message=CHANGES_POLICY, line=1)
-            result = structs.replace(result, findings=(finding, *result.findings))
+            left_out = result.findings_left_out + max(0, len(result.findings) + 1 - MAX_FINDINGS)
+            findings = (finding, *result.findings)[:MAX_FINDINGS]
+            result = structs.replace(result, findings=findings, findings_left_out=left_out)
         notes = [f"policy not read: {FILE}, {self.problem}; defaults apply"] if self.problem else []
         text = "\n".join(f"- {FILE}: {warning}" for warning in self.warnings)
         if not notes and not text:
