@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from local.github.bodies import Body
+    from local.github.model import Body
 
 ANNOTATIONS_MAX = 50
 """Annotations of one request."""
