@@ -16,7 +16,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from local.github import sample
-from local.github.bodies import REPOSITORY_ID, Body, hook_delivery, hook_delivery_item, suite_id
+from local.github.bodies import REPOSITORY_ID, hook_delivery, hook_delivery_item, suite_id
 from local.github.checks import InvalidCheckError, latest
 from local.github.control import control
 from local.github.deliveries import HOOK_ID
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from local.github.checks import CheckRun
     from local.github.faults import Fault
     from local.github.hooks import HookName
-    from local.github.model import PullRequest
+    from local.github.model import Body, PullRequest
 
 DOCS = "https://docs.github.com/rest"
 DOCS_OF_REDIRECTS = f"{DOCS}/guides/best-practices-for-using-the-rest-api#follow-redirects"

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from local.github import sample
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from local.github.checks import CheckRun
     from local.github.hooks import Delivery
-    from local.github.model import ChangedFile, Commit, PullRequest
-
-Body = dict[str, Any]
+    from local.github.model import Body, ChangedFile, Commit, PullRequest
 
 CONTENT_MAX = 1024 * 1024
 """Bytes of a file up to which "get repository content" has them in its answer."""

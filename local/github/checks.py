@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Body = dict[str, Any]
+    from local.github.model import Body
 
 ANNOTATIONS_MAX = 50
 """Annotations of one request."""

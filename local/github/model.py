@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+Body = dict[str, Any]
+"""What JSON says of one thing."""
 
 
 def timestamp(seconds: float) -> str:

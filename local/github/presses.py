@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from local.github import sample
-from local.github.bodies import Body, node_id, suite_id
+from local.github.bodies import node_id, suite_id
 from local.github.checks import latest
 from local.github.hooks import APP_ID
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from local.github.bodies import Bodies
     from local.github.checks import CheckRun
     from local.github.hooks import Delivery
+    from local.github.model import Body
     from local.github.state import State
 
 CREATED_AT = "2026-03-02T09:00:00Z"
