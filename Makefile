@@ -56,7 +56,7 @@ trace: setup ## Show one delivery as a waterfall, here and as a page: DELIVERY= 
 dashboard: setup ## Traffic of every kind on the local stack, and a page of the CloudWatch dashboard with it; OUT=file
 	@$(BIN)/python -m pullback dashboard $(if $(OUT),--out "$(OUT)")
 
-pictures: setup ## Take the README's pictures of the pages that `make dashboard` and `make trace` wrote last
+pictures: setup ## Take the README's pictures of the pages that `make run`, `dashboard` and `trace` wrote last
 	@$(BIN)/python -m pullback pictures
 
 chaos: setup ## Fault drill: every fault of the table, what must hold is checked; ONLY=regex for some (about 10 minutes)

@@ -41,14 +41,18 @@ def test_the_pages_have_to_be_there(tmp_path: Path) -> None:
 
 
 def test_the_newest_trace_is_taken(tmp_path: Path, fake_browser: Callable[[str], None]) -> None:
-    for number, name in enumerate(("dashboard", "trace-old", "trace-new")):
+    for number, name in enumerate(("dashboard", "pull-request", "trace-old", "trace-new")):
         page = tmp_path / f"{name}.html"
         page.touch()
         os.utime(page, (number, number))
     fake_browser('for one; do case $one in --screenshot=*) file=${one#*=};; esac; done; echo "$one" > "$file"')
     assert pictures(tmp_path, Progress(Console(file=io.StringIO())), tmp_path / "images") == 0
     taken = {file.name: file.read_text().rpartition("/")[2].strip() for file in (tmp_path / "images").iterdir()}
-    assert taken == {"dashboard.png": "dashboard.html", "trace.png": "trace-new.html"}
+    assert taken == {
+        "dashboard.png": "dashboard.html",
+        "pull-request.png": "pull-request.html",
+        "trace.png": "trace-new.html",
+    }
 
 
 def test_without_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
