@@ -18,6 +18,7 @@ from local.stack import PROJECT
 if TYPE_CHECKING:
     from local.progress import Progress
     from pullrequest.answers import Rule
+    from shared.contract import Contract
 
 sys.path.append(str(PROJECT / "functions"))
 
@@ -95,14 +96,9 @@ def policy_page() -> str:
 
 def policy_schema() -> dict[str, Any]:
     """The JSON schema of a policy, for editors."""
-    models = [General, *(model_of(name) for name in names())]
-    _, components = msgspec.json.schema_components(models, ref_template="#/$defs/{name}")
-    found = dict(components)
-    defs = {General.__name__: found.pop(General.__name__)}
-    for name in names():
-        model = model_of(name)
-        key = next(key for key in found if found[key]["properties"].keys() == set(model.__struct_fields__))
-        defs[f"{name}.Policy"] = found.pop(key)
+    models: dict[str, type[Contract]] = {General.__name__: General}
+    models |= {f"{name}.Policy": model_of(name) for name in names()}
+    defs = {name: _definition(model) for name, model in models.items()}
     general = defs[General.__name__]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -115,6 +111,13 @@ def policy_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": {name: {**one, "additionalProperties": False} for name, one in defs.items()},
     }
+
+
+def _definition(model: type[Contract]) -> dict[str, Any]:
+    # One by one: many models are called Policy.
+    schema = msgspec.json.schema(model)
+    found: dict[str, Any] = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    return found
 
 
 def _table(heading: str, name: str, schema: dict[str, Any]) -> str:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from typing import TYPE_CHECKING
+
+from local.stack import PROJECT
+
+sys.path.append(str(PROJECT / "functions"))
+
+from processor.triggers import collect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from local.progress import Progress
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""Longer ones make lines too long."""
 
 MODULE = '''"""TODO: what this action says of a pull request."""
 
@@ -106,7 +114,12 @@ def new_action(name: str, root: Path, progress: Progress) -> int:
     module = root / "functions" / "processor" / "actions" / f"{name}.py"
     test = root / "tests" / "unit" / "processor" / f"test_{name}.py"
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
-        console.print("[red]error:[/] a name has lower-case letters, digits and underscores, and begins with a letter")
+        console.print(
+            "[red]error:[/] a name has up to 40 lower-case letters, digits and underscores, and begins with a letter"
+        )
+        return 2
+    if holder := collect(module.parent).get("pull_request", {}).get(name):
+        console.print(f"[red]error:[/] pull_request/{name} starts {holder} already; choose another name")
         return 2
     for place in (module, module.with_suffix(""), test):
         if place.exists():

@@ -18,7 +18,8 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "licence_check"
+# As long as one can be: what is written has to fit into its lines.
+NAME = "licence_check_of_each_file_that_is_added"
 COPIED = ("functions", "tests", "local", "ops", "drills", "pullback", "benchmarks", "pyproject.toml", "template.yaml")
 
 
@@ -63,6 +64,8 @@ def test_the_build_finds_it(copy: Path, tmp_path: Path) -> None:
     assert json.loads(out.read_text())["pull_request"][NAME] == NAME
 
 
-@pytest.mark.parametrize("name", ["build", "synchronize", "Build", "1x", "a-b", "", "../x", "class", "x" * 65])
+@pytest.mark.parametrize(
+    "name", ["build", "opened", NAME, "Build", "1x", "a-b", "", "../x", "class", "x" * 41, "archive"]
+)
 def test_a_name_that_cannot_be_one_is_refused(copy: Path, name: str) -> None:
     assert new_action(name, copy, Progress()) == 2

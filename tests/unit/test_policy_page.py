@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+from typing import Annotated
 
 import pytest
 from jsonschema import Draft202012Validator
+from msgspec import Meta
 
+from processor.action_policy import ActionPolicy
 from processor.policy import model_of, read
 from processor.registry import names
 from pullback.docs import EXAMPLE, POLICY_PAGE, SCHEMA, policy_page, policy_schema
@@ -30,6 +33,21 @@ def test_the_example_is_a_policy_without_warnings() -> None:
     policy, _ = read(EXAMPLE.encode(), MODELS)
     assert policy.warnings == ()
     assert policy.of("synchronize") != MODELS["synchronize"]()
+
+
+def test_actions_with_the_same_keys_keep_their_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Policy(ActionPolicy, frozen=True, kw_only=True):
+        run: Annotated[bool, Meta(description="Only where it is asked for.")] = False
+
+    models = {"one": ActionPolicy, "three": Policy, "two": ActionPolicy}
+    monkeypatch.setattr("pullback.docs.names", lambda: list(models))
+    monkeypatch.setattr("pullback.docs.model_of", models.__getitem__)
+    defs = policy_schema()["$defs"]
+    assert {name: defs[f"{name}.Policy"]["properties"]["run"]["default"] for name in models} == {
+        "one": True,
+        "three": False,
+        "two": True,
+    }
 
 
 @pytest.mark.parametrize(
