@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
@@ -103,6 +105,9 @@ def variables() -> Iterator[dict[str, str]]:
         BillingMode="PAY_PER_REQUEST",
     )
     secrets = client("secretsmanager")
+    with contextlib.suppress(ClientError):
+        # moto loads what it answers with at the first call, for longer than our clients wait.
+        client("cloudformation").describe_stacks(StackName="pullback")
     yield environ | {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_FUNCTION_VERSION": "1",

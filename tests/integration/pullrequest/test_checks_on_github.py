@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.github.faults import Fault
 from local.github.server import LocalGitHub
+from local.github_control import GitHubControl
 from pullrequest.answers import LAG_SECONDS
 from pullrequest.display import Display
 from pullrequest.errors import GitHubLagging, GitHubRateLimited, GitHubRefused, GitHubUnavailable
@@ -243,9 +244,10 @@ def test_who_may_do_what(connected: Callable[..., PullRequestClient]) -> None:
     assert (github.permission_of("octocat"), github.permission_of("../nobody")) == ("admin", None)
 
 
-@pytest.mark.parametrize(("fork", "expected"), [({}, False), ({7: 1}, True), ({7: None}, True)])
+@pytest.mark.parametrize(("gone", "expected"), [(None, False), (False, True), (True, True)])
 def test_what_comes_from_a_fork(
-    server: Server, connected: Callable[..., PullRequestClient], fork: dict[int, int | None], expected: bool
+    server: Server, connected: Callable[..., PullRequestClient], gone: bool | None, expected: bool
 ) -> None:
-    server._state.forks.update(fork)
+    if gone is not None:
+        GitHubControl(server.api_url).fork(server.pull_request.number, gone=gone)
     assert connected().is_fork() is expected
