@@ -64,7 +64,8 @@ class PolicyInvalid(ValueError):
     """
 
     def __init__(self, line: int | None, field: str, problem: str) -> None:
-        super().__init__(", ".join(filter(None, (f"line {line}" if line else "", field))) + f": {problem}")
+        where = ", ".join(filter(None, (f"line {line}" if line else "", field)))
+        super().__init__(f"{where}: {problem}" if where else problem)
         self.line = line
 
 

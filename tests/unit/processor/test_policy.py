@@ -203,9 +203,12 @@ def test_what_is_said_of_the_policy_leaves_a_result_that_can_be_kept() -> None:
 )
 def test_no_policy_takes_long(text: str) -> None:
     started = time.process_time()
-    policy = policy_of(text)
+    try:
+        assert policy_of(text).warnings
+    except PolicyInvalid as invalid:
+        # Python 3.14 gives up on a key of thousands of parts, older ones read it: either is an answer.
+        assert str(invalid) == "nested too deeply"  # noqa: PT017
     assert time.process_time() - started < 3
-    assert policy.warnings
 
 
 KEY = st.text(alphabet="abcdefgh_-", min_size=1, max_size=6)
