@@ -144,7 +144,9 @@ def check_refusal(invalid: PolicyInvalid, content: bytes) -> None:
     """
     for canary in CANARIES:
         check_hidden(told(invalid), canary)
-    place, _, problem = str(invalid).partition(": ")
+    text = str(invalid)
+    # Of the whole nothing stands before what is wrong.
+    place, _, problem = text.partition(": ") if ": " in text else ("", "", text)
     assert _PROBLEM.fullmatch(problem), f"not our words: {problem!a}"
     lines = content.split(b"\n")
     assert invalid.line is None or 1 <= invalid.line <= len(lines)
