@@ -208,6 +208,15 @@ class PullRequestClient:
         """
         return self._patience.wait_out(lambda: self._access.renewing(function))
 
+    def _unless_missing(self, function: Callable[[], Value]) -> Value | None:
+        """As ``patiently``; None where GitHub says, for good, that it has no such thing."""
+        try:
+            return self.patiently(function)
+        except GitHubRefused as refusal:
+            if refusal.status == requests.codes.not_found:
+                return None
+            raise
+
     def overtaken(self) -> str | None:
         """Why nobody wants the job's work any more, in our words: a newer push, or the pull request's end.
 
@@ -224,12 +233,7 @@ class PullRequestClient:
 
     def permission_of(self, login: str) -> str | None:
         """What somebody may do with the repository, in GitHub's word; None where they have no part in it."""
-        try:
-            return self.patiently(partial(self._permission_of, login))
-        except GitHubRefused as refusal:
-            if refusal.status == requests.codes.not_found:
-                return None
-            raise
+        return self._unless_missing(partial(self._permission_of, login))
 
     def changed_files(self) -> int:
         """How many files the pull request changes; ``files`` may give fewer."""
@@ -258,12 +262,7 @@ class PullRequestClient:
         if any(part in ("", ".", "..") for part in path.split("/")):
             # Git has no such path, and HTTP would make another one of it.
             raise NoPlainFile
-        try:
-            return self.patiently(partial(self._base_file, path))
-        except GitHubRefused as refusal:
-            if refusal.status == requests.codes.not_found:
-                return None
-            raise
+        return self._unless_missing(partial(self._base_file, path))
 
     def set_status(self, state: StatusState, description: str, target_url: str | None = None) -> None:
         """Sets the action's commit status on the job's head SHA: one try, see ``patiently``.
@@ -330,12 +329,7 @@ class PullRequestClient:
 
     def check_run(self, run: int) -> CheckRun | None:
         """A check run; None where GitHub has none of this id."""
-        try:
-            return self.patiently(partial(self._check_run, run))
-        except GitHubRefused as refusal:
-            if refusal.status == requests.codes.not_found:
-                return None
-            raise
+        return self._unless_missing(partial(self._check_run, run))
 
     def find_check_run(self) -> CheckRun | None:
         """The newest check run of this very work."""

@@ -81,15 +81,20 @@ class _Sender(Contract, frozen=True, kw_only=True):
     login: str
 
 
-class _Payload(Contract, frozen=True, kw_only=True):
-    """What a job needs of a payload, its texts uncut. GitHub's names, so that an error names GitHub's field."""
+class _Event(Contract, frozen=True, kw_only=True):
+    """What a job needs of any payload, its texts uncut. GitHub's names, so that an error names GitHub's field."""
 
     repository: Repository
+    installation: Installation | None = None
+    sender: _Sender
+
+
+class _Payload(_Event, frozen=True, kw_only=True):
+    """What a job needs of a ``pull_request`` event."""
+
     pull_request: _PullRequest
     before: Any = None
     changes: Any = None
-    installation: Installation | None = None
-    sender: _Sender
 
 
 class _App(Contract, frozen=True, kw_only=True):
@@ -108,14 +113,11 @@ class _CheckRun(Contract, frozen=True, kw_only=True):
     check_suite: _Branch | None = None
 
 
-class _CheckRunPayload(Contract, frozen=True, kw_only=True):
+class _CheckRunPayload(_Event, frozen=True, kw_only=True):
     """What a job needs of ``check_run.rerequested`` and ``check_run.requested_action``."""
 
     check_run: _CheckRun
     requested_action: RequestedAction | None = None
-    repository: Repository
-    installation: Installation | None = None
-    sender: _Sender
 
 
 class _CheckSuite(Contract, frozen=True, kw_only=True):
@@ -125,13 +127,10 @@ class _CheckSuite(Contract, frozen=True, kw_only=True):
     head_branch: str | None = None
 
 
-class _CheckSuitePayload(Contract, frozen=True, kw_only=True):
+class _CheckSuitePayload(_Event, frozen=True, kw_only=True):
     """What a job needs of ``check_suite.rerequested``."""
 
     check_suite: _CheckSuite
-    repository: Repository
-    installation: Installation | None = None
-    sender: _Sender
 
 
 class _ActionOnly(Contract, frozen=True, kw_only=True):
