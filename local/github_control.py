@@ -16,6 +16,11 @@ TIMEOUT_SECONDS = 10
 SAMPLE_PULL_REQUEST = 7
 
 
+def brief(run: dict[str, Any]) -> dict[str, Any]:
+    """A check run as the results of a run tell it: name, conclusion, and how many annotations."""
+    return {"name": run["name"], "conclusion": run["conclusion"], "annotations": len(run["annotations"])}
+
+
 class GitHubControl:
     """Controls a local GitHub.
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.flow import Flow, deliver, follow, log_lines
-from local.github_control import GitHubControl
+from local.github_control import GitHubControl, brief
 from local.stack import LocalStack
 from local.waterfall import waterfall
 
@@ -94,11 +94,7 @@ def _problem(flow: Flow, posted: list[dict[str, str]]) -> str | None:
 
 def _check_runs(flow: Flow, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The flow's check runs: name, conclusion, and how many annotations."""
-    return [
-        {"name": run["name"], "conclusion": run["conclusion"], "annotations": len(run["annotations"])}
-        for run in runs
-        if run["name"] == f"pullback/{flow.action}"
-    ]
+    return [brief(run) for run in runs if run["name"] == f"pullback/{flow.action}"]
 
 
 def _show(flow: Flow, progress: Progress) -> None:

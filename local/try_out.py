@@ -15,7 +15,7 @@ from rich.table import Table
 
 from local.flow import deliver, follow
 from local.github.foreign import NUMBER, NoRepositoryError, serve
-from local.github_control import GitHubControl
+from local.github_control import GitHubControl, brief
 from local.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -116,10 +116,7 @@ def _result(output: dict[str, Any] | None, runs: list[dict[str, Any]], statuses:
             "already_there": artifacts.get("already_there", 0),
             "not_checked": artifacts.get("not_checked", {}),
         },
-        "check_runs": [
-            {"name": run["name"], "conclusion": run["conclusion"], "annotations": len(run["annotations"])}
-            for run in runs
-        ],
+        "check_runs": [brief(run) for run in runs],
         "statuses": [{name: one[name] for name in ("context", "state", "description")} for one in statuses],
     }
 
