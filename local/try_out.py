@@ -53,6 +53,10 @@ def try_out(
         named is no repository.
     """
     console = progress.console
+    page, result = directory / "try.html", directory / "try.json"
+    for former in (page, result):
+        # What could not be tried has nothing to show.
+        former.unlink(missing_ok=True)
     try:
         stack = LocalStack(directory, progress, repository=partial(serve, source, base=base, head=head))
         with stack:
@@ -64,7 +68,6 @@ def try_out(
                 flow = follow(deliver(stack.info, action, pull_request), stack.info, stack.traces, SECONDS)
             runs = [run for run in github.check_runs() if run["sha"] == pull_request.head_sha]
             statuses = [one for one in github.statuses() if one["kind"] == "status"]
-            page = directory / "try.html"
             page.write_bytes(github.page(pull_request))
     except NoRepositoryError as error:
         console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
@@ -73,7 +76,6 @@ def try_out(
         _show(run, console)
     console.print(f"\n  {_shown(page)}   the pull request's page")
     if as_json:
-        result = directory / "try.json"
         result.write_text(json.dumps(_result(flow.output, runs, statuses), indent=2, ensure_ascii=False) + "\n")
         console.print(f"  {_shown(result)}   the same as JSON")
     if flow.status != "SUCCEEDED":
